@@ -1,0 +1,30 @@
+"""The LSTM as a pure function for JAX: one contract, `(params, carry, x) -> (carry, out)`, at every scale."""
+
+from jax_lstm._cell import cell as cell
+from jax_lstm._init import chrono as chrono
+from jax_lstm._init import from_gates as from_gates
+from jax_lstm._init import init as init
+from jax_lstm._init import uniform as uniform
+from jax_lstm._layer import lstm as lstm
+from jax_lstm._layer import trace as trace
+from jax_lstm._layer import zero_carry as zero_carry
+from jax_lstm._network import init_network as init_network
+from jax_lstm._network import network as network
+from jax_lstm._network import trace_network as trace_network
+from jax_lstm._readout import fit_readout as fit_readout
+from jax_lstm._readout import readout as readout
+from jax_lstm._regularize import drop_connect as drop_connect
+from jax_lstm._regularize import dropout_mask as dropout_mask
+from jax_lstm._regularize import zoneout_masks as zoneout_masks
+from jax_lstm._types import GATES as GATES
+from jax_lstm._types import Bidirectional as Bidirectional
+from jax_lstm._types import Carry as Carry
+from jax_lstm._types import Clip as Clip
+from jax_lstm._types import Coupled as Coupled
+from jax_lstm._types import DiagonalParams as DiagonalParams
+from jax_lstm._types import FinalCarries as FinalCarries
+from jax_lstm._types import LayerNorm as LayerNorm
+from jax_lstm._types import LSTMParams as LSTMParams
+from jax_lstm._types import Readout as Readout
+from jax_lstm._types import Trace as Trace
+from jax_lstm._types import Zoneout as Zoneout

@@ -1,0 +1,117 @@
+"""The equations, once. A step is products, a pointwise update and, where there is one, a projection:
+
+    z = x W_x + h W_h                                   products
+    i = sigmoid(z_i + b_i + p_i c)                      update
+    f = sigmoid(z_f + b_f + p_f c)      or 1 - i
+    g = tanh(z_g + b_g)
+    c'= f c + i g
+    o = sigmoid(z_o + b_o + p_o c')
+    m = o tanh(c')
+    h'= m W_p                           or m            project
+
+with sigmoid and tanh by element, gates in the order of `GATES`, and every optional term there only if its field is.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jax_lstm._checks import check_step
+from jax_lstm._types import Carry, DiagonalParams, Params, Trace
+
+NORM_EPSILON = 1e-5
+
+
+def cell(params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, Trace]:
+    """One step of the LSTM, `(params, carry, x) -> (carry, trace)`: drive it with `jax.lax.scan(partial(cell, params), carry, xs)`.
+
+    Args:
+        params: the layer's weights.
+        carry: `h (*batch, out)`, `c (*batch, hidden)`.
+        x: the step's input `(*batch, features)`.
+
+    Returns:
+        The next carry, and the six values of the step; under `jit` the values that are not used cost nothing.
+
+    Raises:
+        ValueError: a shape that does not fit. TypeError: a dtype that does not.
+
+    Source: Hochreiter and Schmidhuber 1997; the forget gate is of Gers et al. 2000.
+
+    >>> import jax.numpy as jnp
+    >>> from jax_lstm import from_gates
+    >>> gates = {"forget": (0.5, 0.1, 0), "input": (0.6, 0.2, 0), "cell": (0.7, 0.3, 0), "output": (0.8, 0.4, 0)}
+    >>> params = from_gates(gates)
+    >>> carry, trace = cell(params, Carry(jnp.zeros(1), jnp.zeros(1)), jnp.array([1.0]))
+    >>> print(f"{carry.h[0]:.4f} {trace.forget_gate[0]:.4f}")
+    0.2564 0.6225
+    """
+    check_step(params, carry, x)
+    m, c, trace = update(params, products(params, x, carry.h), carry.c)
+    h = project(params, m)
+    return Carry(h, c), trace._replace(hidden_state=h)
+
+
+def products(params: Params, x, h):
+    """The matrix products of a step, `x W_x + h W_h`; apart, as a pair, where each is normalised by itself."""
+    z_x = _dot(x, params.w_x)
+    if isinstance(params, DiagonalParams):
+        gates = params.w_h.shape[0] // h.shape[-1]
+        z_h = jnp.concatenate([h] * gates, axis=-1) * _rows(params.w_h, h)
+    else:
+        z_h = _dot(h, params.w_h)
+    return z_x + z_h if params.norm is None else (z_x, z_h)
+
+
+def update(params: Params, z, c):
+    """The pointwise part of a step, where every variant lives: `(z, c) -> (m, c, trace)`, computed in the dtype of `z`."""
+    dtype = c.dtype
+    if params.norm is not None:
+        z_x, z_h = z
+        z = _normalise(z_x) * _rows(params.norm.scale_x, z_x) + _normalise(z_h) * _rows(params.norm.scale_h, z_h)
+    if params.b is not None:
+        z = z + _rows(params.b, z)
+    bound = params.clip
+    if bound is not None and bound.gates is not None:
+        z = jnp.clip(z, -bound.gates, bound.gates)
+    c = c.astype(z.dtype)
+    z_i, *z_f, z_g, z_o = jnp.split(z, z.shape[-1] // c.shape[-1], axis=-1)
+    if params.peephole is not None:
+        p_i, *p_f, p_o = [_rows(p, c) for p in params.peephole]
+        z_i = z_i + p_i * c
+        z_f = [z + p * c for z, p in zip(z_f, p_f, strict=True)]
+
+    i = jax.nn.sigmoid(z_i)
+    f = jax.nn.sigmoid(z_f[0]) if z_f else 1 - i
+    g = jnp.tanh(z_g)
+    c = f * c + i * g
+    if bound is not None and bound.cell is not None:
+        c = jnp.clip(c, -bound.cell, bound.cell)
+    if params.peephole is not None:
+        z_o = z_o + p_o * c
+    o = jax.nn.sigmoid(z_o)
+    shown = c if params.norm is None else _normalise(c) * _rows(params.norm.scale_c, c) + _rows(params.norm.bias_c, c)
+    m = o * jnp.tanh(shown)
+    f, i, g, c, o, m = (value.astype(dtype) for value in (f, i, g, c, o, m))
+    return m, c, Trace(f, i, g, c, o, m)
+
+
+def project(params: Params, m):
+    """The hidden state from the update's result: `m W_p`, or `m` itself."""
+    return m if params.projection is None else _dot(m, params.projection).astype(m.dtype)
+
+
+def _dot(a, w):
+    half = a.dtype in (jnp.bfloat16, jnp.float16)
+    return jnp.dot(a, w, preferred_element_type=jnp.float32 if half else None)
+
+
+def _rows(vector, like):
+    """A vector over features, ready to meet an array with batch axes (rank promotion may be forbidden)."""
+    return jnp.expand_dims(vector, range(like.ndim - 1)).astype(like.dtype)
+
+
+def _normalise(z):
+    centred = z - z.mean(axis=-1, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + NORM_EPSILON)

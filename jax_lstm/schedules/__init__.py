@@ -1,0 +1,1 @@
+"""How the work of a layer is arranged; the equations stand elsewhere, once."""
