@@ -216,6 +216,18 @@ def check_zoneout(zoneout, sizes: Sizes, xs) -> None:
             raise ValueError(f"zoneout.{field} has shape {value.shape}, expected (time, *batch, size) = {expected}")
 
 
+def check_batch_axis(tree, axis: int, devices: int) -> None:
+    """Arrays whose batch axis the devices divide."""
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        where = f"tree{jax.tree_util.keystr(path)}"
+        if leaf.ndim <= axis:
+            raise ValueError(f"{where} has shape {leaf.shape}, expected a batch at axis {axis}: say which one with axis=")
+        if leaf.shape[axis] % devices:
+            raise ValueError(
+                f"{where} has {leaf.shape[axis]} rows at axis {axis}, expected a multiple of the {devices} devices: pad or drop rows"
+            )
+
+
 def check_rate(rate, name: str) -> None:
     """A share that may be dropped."""
     if isinstance(rate, jax.core.Tracer):

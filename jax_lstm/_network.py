@@ -103,7 +103,7 @@ def init_network(key: jax.Array, features: int, hidden: Sequence[int], *, bidire
     """
     if isinstance(hidden, int) or not len(hidden):
         raise ValueError(f"hidden is {hidden!r}, expected one size a layer, as in [64, 64]")
-    layers = []
+    layers: list[Layer] = []
     for layer_key, size in zip(jax.random.split(key, len(hidden)), hidden, strict=True):
         if bidirectional:
             layers.append(Bidirectional(*(init(k, features, size, **options) for k in jax.random.split(layer_key))))

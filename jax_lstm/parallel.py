@@ -1,0 +1,93 @@
+"""All cores, several GPUs, several hosts: the batch is sharded over a mesh, everything else is as on one device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jax_lstm import _checks
+
+BATCH = "batch"
+"""The name of the mesh axis that the batch is sharded over."""
+
+
+def use_all_cores(count: int | None = None) -> int:
+    """Make every CPU core a device of its own; call it before the first computation of the process.
+
+    Args:
+        count: how many devices; the cores this process may use where None.
+
+    Returns:
+        The number of devices.
+
+    Raises:
+        RuntimeError: JAX has already started, so that it is too late.
+
+    >>> devices = use_all_cores()  # doctest: +SKIP
+    """
+    count = len(os.sched_getaffinity(0)) if count is None and hasattr(os, "sched_getaffinity") else count or os.cpu_count() or 1
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError as error:
+        raise RuntimeError(
+            "JAX has already started: call use_all_cores() before the first computation, at the top of the program"
+        ) from error
+    return count
+
+
+def batch_mesh(devices: Sequence[jax.Device] | None = None, *, explicit: bool = False) -> Mesh:
+    """A mesh of one axis, `BATCH`, over all devices (of all processes), or over those given.
+
+    Args:
+        devices: the devices; all where None.
+        explicit: an axis whose sharding is part of the types, rather than one the compiler propagates.
+
+    >>> batch_mesh().axis_names
+    ('batch',)
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    return jax.make_mesh((len(devices),), (BATCH,), axis_types=(AxisType.Explicit if explicit else AxisType.Auto,), devices=devices)
+
+
+def shard_batch(tree, mesh: Mesh | None = None, *, axis: int = 1):
+    """The arrays of a tree, their batch axis spread over the mesh; works on values and, inside `jit`, on tracers.
+
+    Args:
+        tree: arrays that have the batch at `axis`: 1 for `xs (time, batch, features)`, 0 for `lengths (batch)` and carries.
+        mesh: where to; `batch_mesh()` where None.
+        axis: the batch axis of every array in the tree.
+
+    Raises:
+        ValueError: a batch that the devices do not divide.
+
+    >>> import jax.numpy as jnp
+    >>> shard_batch(jnp.ones((7, 8, 3))).shape
+    (7, 8, 3)
+    """
+    mesh = batch_mesh() if mesh is None else mesh
+    _checks.check_batch_axis(tree, axis, mesh.size)
+    return _place(tree, mesh, PartitionSpec(*(None,) * axis, BATCH))
+
+
+def replicate(tree, mesh: Mesh | None = None):
+    """The arrays of a tree, whole on every device of the mesh: parameters, optimiser states.
+
+    >>> import jax.numpy as jnp
+    >>> replicate(jnp.ones(3)).shape
+    (3,)
+    """
+    return _place(tree, batch_mesh() if mesh is None else mesh, PartitionSpec())
+
+
+def _place(tree, mesh: Mesh, spec: PartitionSpec):
+    sharding = NamedSharding(mesh, spec)
+
+    def place(leaf):
+        if not isinstance(leaf, jax.core.Tracer):
+            return jax.device_put(leaf, sharding)
+        return jax.sharding.reshard(leaf, sharding) if mesh.are_all_axes_explicit else jax.lax.with_sharding_constraint(leaf, sharding)
+
+    return jax.tree.map(place, tree)
