@@ -1,0 +1,21 @@
+"""What every test runs under: strict types and ranks, eight simulated CPU devices, random cases whose seed is printed on failure."""
+
+import jax
+import pytest
+from hypothesis import settings
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# before JAX starts, so for all tests; an array lives on one device unless a test spreads it, so the others see no difference
+jax.config.update("jax_num_cpu_devices", 8)
+
+# the first example of a test compiles, hence no deadline; no database, so that a run leaves no files and depends on none
+settings.register_profile("suite", max_examples=25, deadline=None, database=None, derandomize=False, print_blob=True)
+settings.load_profile("suite")
+
+
+@pytest.fixture(scope="module")
+def x64():
+    """64-bit types for the tests of a module, by `pytestmark = pytest.mark.usefixtures("x64")`."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,114 @@
+"""The LSTM once more, for the tests to compare with: float64 NumPy, one row of the batch after the other, one step after the other.
+
+It reads the fields of the parameters and nothing else of the package. Gate blocks stand in the order input, forget, candidate, output.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Result(NamedTuple):
+    """The last carry `h (*batch, out)`, `c (*batch, hidden)`, and for each of the six names its values `(time, *batch, size)`."""
+
+    h: np.ndarray
+    c: np.ndarray
+    values: dict[str, np.ndarray]
+
+    @property
+    def hs(self) -> np.ndarray:
+        return self.values["hidden_state"]
+
+
+def lstm(
+    params,
+    xs,
+    h=None,
+    c=None,
+    *,
+    lengths=None,
+    mask=None,
+    resets=None,
+    reverse=False,
+    recurrent_mask=None,
+    zoneout=(None, None),
+) -> Result:
+    """A layer over `xs (time, *batch, features)`; the arguments are those of the package's `lstm`, with the carry as two arrays."""
+    hidden = params.w_x.shape[1] // (4 if params.coupled is None else 3)
+    out = hidden if params.projection is None else params.projection.shape[1]
+    time, *batch, _ = xs.shape
+    sizes = dict.fromkeys(("forget_gate", "input_gate", "candidate", "cell_state", "output_gate"), hidden) | {"hidden_state": out}
+    values = {name: np.zeros((time, *batch, size)) for name, size in sizes.items()}
+    last_h, last_c = np.zeros((*batch, out)), np.zeros((*batch, hidden))
+
+    for row in np.ndindex(*batch):
+        first_h = np.zeros(out) if h is None else np.asarray(h, float)[row]
+        first_c = np.zeros(hidden) if c is None else np.asarray(c, float)[row]
+        h_now, c_now = first_h, first_c
+        for t in reversed(range(time)) if reverse else range(time):
+            at = (t, *row)
+            if resets is not None and resets[at]:
+                h_now, c_now = first_h, first_c
+            if lengths is not None and t >= lengths[row]:
+                continue
+            if mask is not None and not mask[at]:
+                continue
+            seen = h_now if recurrent_mask is None else h_now * np.asarray(recurrent_mask, float)[row]
+            six = step(params, seen, c_now, np.asarray(xs[at], float))
+            h_now = six["hidden_state"] = zone(zoneout[0], at, h_now, six["hidden_state"])
+            c_now = six["cell_state"] = zone(zoneout[1], at, c_now, six["cell_state"])
+            for name, value in six.items():
+                values[name][at] = value
+        last_h[row], last_c[row] = h_now, c_now
+    return Result(last_h, last_c, values)
+
+
+def step(params, h, c, x) -> dict[str, np.ndarray]:
+    """The six values of one step of one row: `h (out,)`, `c (hidden,)`, `x (features,)`."""
+    z_x = x @ params.w_x
+    # a diagonal layer has one recurrent weight a unit and gate: w_h is a vector of gate blocks
+    z_h = np.concatenate([w * h for w in params.w_h.reshape(-1, h.size)]) if params.w_h.ndim == 1 else h @ params.w_h
+    if params.norm is not None:
+        z_x = normalise(z_x) * params.norm.scale_x
+        z_h = normalise(z_h) * params.norm.scale_h
+    z = z_x + z_h
+    if params.b is not None:
+        z = z + params.b
+    if params.clip is not None and params.clip.gates is not None:
+        z = np.clip(z, -params.clip.gates, params.clip.gates)
+
+    blocks = iter(z.reshape(-1, c.size))
+    peepholes = iter(np.zeros((3, c.size)) if params.peephole is None else params.peephole)
+    i = sigmoid(next(blocks) + next(peepholes) * c)
+    f = sigmoid(next(blocks) + next(peepholes) * c) if params.coupled is None else 1 - i
+    g = np.tanh(next(blocks))
+    c = f * c + i * g
+    if params.clip is not None and params.clip.cell is not None:
+        c = np.clip(c, -params.clip.cell, params.clip.cell)
+    o = sigmoid(next(blocks) + next(peepholes) * c)
+    shown = c if params.norm is None else normalise(c) * params.norm.scale_c + params.norm.bias_c
+    h = o * np.tanh(shown)
+    if params.projection is not None:
+        h = h @ params.projection
+    return {"forget_gate": f, "input_gate": i, "candidate": g, "cell_state": c, "output_gate": o, "hidden_state": h}
+
+
+def zone(keep, at, old, new):
+    """Zoneout: a unit keeps its old state where `keep` says so, or a share `keep` of it."""
+    if keep is None:
+        return new
+    if np.ndim(keep) == 0:
+        return keep * old + (1 - keep) * new
+    return np.array([was if stays else now for stays, was, now in zip(keep[at], old, new, strict=True)])
+
+
+def normalise(z):
+    """Mean zero and variance one over the units."""
+    return (z - np.mean(z)) / np.sqrt(np.var(z) + 1e-5)
+
+
+def sigmoid(z):
+    """`1 / (1 + exp(-z))`, without overflow."""
+    return np.exp(-np.logaddexp(0, -z))
