@@ -2,7 +2,7 @@
 
 import jax
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -10,7 +10,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 8)
 
 # the first example of a test compiles, hence no deadline; no database, so that a run leaves no files and depends on none
-settings.register_profile("suite", max_examples=25, deadline=None, database=None, derandomize=False, print_blob=True)
+phases = [phase for phase in Phase if phase is not Phase.explain]  # explaining a failure runs it hundreds of times
+settings.register_profile("suite", max_examples=25, deadline=None, database=None, derandomize=False, print_blob=True, phases=phases)
 settings.load_profile("suite")
 
 

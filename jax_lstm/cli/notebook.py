@@ -50,7 +50,7 @@ def _run(given: argparse.Namespace) -> None:
     with jax.enable_x64(True):
         carry, values = trace(from_gates(gates, dtype=jnp.float64), jnp.asarray(sequence, jnp.float64)[:, None])
         estimate = readout(Readout(jnp.full((1, 1), given.scale)), carry.h).item()
-        values = Trace(*(np.asarray(value) for value in values))
+        values = jax.tree.map(np.asarray, values)
     if given.plot is not None:
         from jax_lstm import plot
 

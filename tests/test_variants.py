@@ -1,0 +1,50 @@
+"""Every variant with every option, by every schedule, against the oracle: values in float64, and the trace."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import CASES, SCHEDULES, VARIANTS, as_jax, by_oracle, calls
+
+from jax_lstm import Trace, lstm, trace
+
+pytestmark = pytest.mark.usefixtures("x64")
+TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def same(found, expected):
+    np.testing.assert_allclose(np.asarray(found), expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+@given(st.data())
+def test_values(schedule, case, data):
+    call = data.draw(calls(case))
+    params, xs, carry, recurrent_mask, options = as_jax(call)
+    last, hs = lstm(params, xs, carry, recurrent_mask=recurrent_mask, schedule=schedule, **options)
+    expected = by_oracle(call)
+    same(hs, expected.hs)
+    same(last.h, expected.h)
+    same(last.c, expected.c)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@given(st.data())
+def test_traces(case, data):
+    call = data.draw(calls(case))
+    params, xs, carry, recurrent_mask, options = as_jax(call)
+    last, values = trace(params, xs, carry, recurrent_mask=recurrent_mask, **options)
+    expected = by_oracle(call)
+    for name in Trace._fields:
+        same(getattr(values, name), expected.values[name])
+    same(last.h, expected.h)
+    same(last.c, expected.c)
+
+
+def test_the_cases_leave_nothing_out():
+    assert {case.variant for case in CASES} == set(VARIANTS)
+    options = {option for case in CASES for option in case.options}
+    assert options == {"carry", "lengths", "mask", "resets", "reverse", "recurrent_mask", "zoneout", "shares"}
+    assert {len(case.batch) for case in CASES} == {0, 1, 2}
