@@ -1,0 +1,221 @@
+"""Layouts as data, and the one converter, for one direction of one layer: how a format names its arrays and lays them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_lstm import _checks
+from jax_lstm._types import LSTMParams, Params
+
+GATES, PEEPHOLES = "ifgo", "ifo"
+"""Our gate blocks, by the letters of the equations."""
+
+Keys = str | int | tuple[str, ...]
+"""Where a role's arrays stand: one key for all gates, whose blocks are stacked; or a key a gate, in the layout's order."""
+
+
+class Layout(NamedTuple):
+    """How a format stores one direction of one layer.
+
+    Args:
+        format: the format's name, for messages.
+        order: the order of the gates.
+        w_x: the keys of the input weights.
+        w_h: the keys of the recurrent weights; the same key as `w_x` where both are one matrix, the input's rows above.
+        biases: the keys of every bias; the format adds them up.
+        bias_needed: whether the format has no layer without biases; zeros stand for none there.
+        gates_first: whether matrices are (gates*hidden, inputs), and the projection (out, hidden): the transposes of ours.
+        forget_bias: what the format adds to the forget gate's bias when it runs.
+        peephole: the keys of the peepholes, None where the format has none.
+        projection: the key of the projection, None where the format has none.
+    """
+
+    format: str
+    order: str
+    w_x: Keys
+    w_h: Keys
+    biases: tuple[Keys, ...]
+    bias_needed: bool = False
+    gates_first: bool = False
+    forget_bias: float = 0.0
+    peephole: Keys | None = None
+    projection: Keys | None = None
+
+    def rename(self, name: Callable[[Any], str]) -> Layout:
+        """The layout with other keys; every role must have one key."""
+        peephole, projection = (None if key is None else name(key) for key in (self.peephole, self.projection))
+        biases = tuple(map(name, self.biases))
+        return self._replace(w_x=name(self.w_x), w_h=name(self.w_h), biases=biases, peephole=peephole, projection=projection)
+
+
+class Stored(NamedTuple):
+    """The arrays of one direction of one layer, in the layout of a format; `name` is what messages call them."""
+
+    layout: Layout
+    arrays: Mapping[Any, Any]
+    name: str
+
+
+def read(stored: Stored, features: int | None = None) -> LSTMParams:
+    """The layer from a format's arrays; a key that is missing, unknown or of the wrong shape is refused by name.
+
+    `features` is how many inputs the layer must have, None where nothing says.
+    """
+    layout, name = stored.layout, stored.name
+    bias = layout.bias_needed or any(key in stored.arrays for key in _flat(*layout.biases))
+    peephole = any(key in stored.arrays for key in _flat(layout.peephole))
+    projection = layout.projection is not None and layout.projection in stored.arrays
+    wanted = _flat(layout.w_x, layout.w_h, *layout.biases * bias, layout.peephole if peephole else None)
+    missing = [key for key in wanted if key not in stored.arrays]
+    if missing:
+        given = ", ".join(f"{key!r} {np.shape(array)}" for key, array in stored.arrays.items()) or "nothing"
+        raise ValueError(f"{name} has no key {missing[0]!r}: a {layout.format} layer needs {', '.join(map(repr, wanted))}, and has {given}")
+    known = _flat(layout.w_x, layout.w_h, *layout.biases, layout.peephole, layout.projection)
+    surplus = [key for key in stored.arrays if key not in known]
+    if surplus:
+        shape = np.shape(stored.arrays[surplus[0]])
+        raise ValueError(
+            f"{name} has an unknown key {surplus[0]!r}, of shape {shape}: a {layout.format} layer has {', '.join(map(repr, known))}"
+        )
+
+    arrays = {key: _array(value, f"{name}[{key!r}]") for key, value in stored.arrays.items()}
+    first = _flat(layout.w_x)[0]
+    blocks = 1 if isinstance(layout.w_x, tuple) else len(GATES)
+    given = arrays[first].shape
+    turned = given[::-1] if layout.gates_first else given
+    if len(given) != 2 or not turned[1] or turned[1] % blocks:
+        expected = f"a matrix whose {'first' if layout.gates_first else 'last'} axis holds {blocks} gates of one size"
+        raise ValueError(f"{name}[{first!r}] has shape {given}, expected {expected if blocks > 1 else 'a matrix'}")
+    hidden = out = turned[1] // blocks
+    if projection:
+        out = _turn(layout, arrays[layout.projection]).shape[-1] if arrays[layout.projection].ndim == 2 else hidden
+    joined = layout.w_x == layout.w_h
+    if features is None:
+        features = max(1, turned[0] - out * joined)
+    shapes = _shapes(layout, features, hidden, out)
+    for key, array in arrays.items():
+        if array.shape != shapes[key]:
+            raise ValueError(
+                f"{name}[{key!r}] has shape {array.shape}, expected {shapes[key]}, for {features} inputs (as many as the layer before it "
+                f"gives, or as its own input weights take), {hidden} units and {out} outputs"
+            )
+        if array.dtype != arrays[first].dtype:
+            raise TypeError(f"{name}[{key!r}] is {array.dtype}, but {name}[{first!r}] is {arrays[first].dtype}: give all one dtype")
+
+    w_x = _gather(layout, arrays, layout.w_x, GATES)
+    w_x, w_h = (w_x[:features], w_x[features:]) if joined else (w_x, _gather(layout, arrays, layout.w_h, GATES))
+    b = None
+    if bias:
+        b, *others = (_gather(layout, arrays, keys, GATES) for keys in layout.biases)
+        for other in others:
+            b = np.where(other == 0, b, b + other)  # where one is zero the other stays as it is, to the bit: -0.0 + 0.0 is 0.0
+        if layout.forget_bias:
+            b[hidden : 2 * hidden] += b.dtype.type(layout.forget_bias)
+    return LSTMParams(
+        _own(w_x),
+        _own(w_h),
+        None if b is None else _own(b),
+        peephole=_own(_gather(layout, arrays, layout.peephole, PEEPHOLES).reshape(3, hidden)) if peephole else None,
+        projection=_own(_turn(layout, arrays[layout.projection])) if projection else None,
+    )
+
+
+def write(layout: Layout, params: Params, name: str) -> dict[Any, np.ndarray]:
+    """The arrays of a layer in a format's layout, or a refusal of what the format cannot hold."""
+    sizes = _checks.check_params(params, name)
+    has = {"peephole": layout.peephole is not None, "projection": layout.projection is not None}
+    refused = [field for field in ("norm", "coupled", "clip", *has) if getattr(params, field) is not None and not has.get(field)]
+    if not isinstance(params, LSTMParams):
+        raise ValueError(f"{name} has a diagonal recurrence, which the {layout.format} format cannot hold")
+    if refused:
+        raise ValueError(f"{name} has {refused[0]}, which the {layout.format} format cannot hold")
+    w_x, w_h = np.asarray(params.w_x), np.asarray(params.w_h)
+    if layout.w_x == layout.w_h:
+        arrays = _scatter(layout, np.concatenate([w_x, w_h]), layout.w_x, GATES)
+    else:
+        arrays = _scatter(layout, w_x, layout.w_x, GATES) | _scatter(layout, w_h, layout.w_h, GATES)
+    if params.b is not None or layout.bias_needed:
+        b = np.zeros(w_x.shape[1], w_x.dtype) if params.b is None else np.array(params.b)
+        if layout.forget_bias:
+            b[sizes.hidden : 2 * sizes.hidden] -= b.dtype.type(layout.forget_bias)
+        for keys in layout.biases:
+            arrays |= _scatter(layout, b, keys, GATES)
+            b = np.zeros_like(b)
+    if params.peephole is not None:
+        arrays |= _scatter(layout, np.ravel(params.peephole), layout.peephole, PEEPHOLES)
+    if params.projection is not None:
+        arrays[layout.projection] = _turn(layout, np.asarray(params.projection))
+    # rows after one another in memory, and the caller's to change: files and other frameworks expect both
+    return {key: np.array(array, order="C") for key, array in arrays.items()}
+
+
+def _gather(layout: Layout, arrays, keys, gates: str) -> np.ndarray:
+    """The blocks of a role in our order and orientation."""
+    order = [gate for gate in layout.order if gate in gates]
+    if isinstance(keys, tuple):
+        blocks = [arrays[key] for key in keys]
+    else:
+        blocks = np.split(arrays[keys], len(order), axis=0 if layout.gates_first else -1)
+    named = dict(zip(order, blocks, strict=True))
+    return np.concatenate([_turn(layout, named[gate]) for gate in gates], axis=-1)
+
+
+def _scatter(layout: Layout, array: np.ndarray, keys, gates: str) -> dict[Any, np.ndarray]:
+    """The inverse of `_gather`: the format's arrays of a role."""
+    named = dict(zip(gates, np.split(array, len(gates), axis=-1), strict=True))
+    blocks = [_turn(layout, named[gate]) for gate in layout.order if gate in gates]
+    if isinstance(keys, tuple):
+        return dict(zip(keys, blocks, strict=True))
+    return {keys: np.concatenate(blocks, axis=0 if layout.gates_first else -1)}
+
+
+def _shapes(layout: Layout, features: int, hidden: int, out: int) -> dict[Any, tuple[int, ...]]:
+    """The shape that every key of the layout must have."""
+    joined = layout.w_x == layout.w_h
+    matrices: list[tuple[Keys, int]] = [(layout.w_x, features + out * joined)] + [(layout.w_h, out)] * (not joined)
+    shapes: dict[Any, tuple[int, ...]] = {}
+    for keys, rows in matrices:
+        shapes |= dict.fromkeys(_flat(keys), (rows, hidden if isinstance(keys, tuple) else len(GATES) * hidden))
+    for keys in layout.biases:
+        shapes |= dict.fromkeys(_flat(keys), (hidden if isinstance(keys, tuple) else len(GATES) * hidden,))
+    peephole = layout.peephole
+    shapes |= dict.fromkeys(_flat(peephole), (hidden if isinstance(peephole, tuple) else len(PEEPHOLES) * hidden,))
+    shapes |= dict.fromkeys(_flat(layout.projection), (hidden, out))
+    return {key: shape[::-1] if layout.gates_first else shape for key, shape in shapes.items()}
+
+
+def _flat(*roles: Keys | None) -> list:
+    """All keys of some roles, each once."""
+    keys = [key for role in roles if role is not None for key in (role if isinstance(role, tuple) else (role,))]
+    return list(dict.fromkeys(keys))
+
+
+def _turn(layout: Layout, array: np.ndarray) -> np.ndarray:
+    """An array in the other side's orientation; there and back it is the same turn."""
+    return array.T if layout.gates_first else array
+
+
+def _own(array: np.ndarray) -> jax.Array:
+    """A copy on the device: the format's array may change afterwards, and must not change the layer."""
+    return jnp.array(array, copy=True)
+
+
+def _array(value, name: str) -> np.ndarray:
+    """A floating-point array that JAX can hold as it is, or a refusal."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} is a {type(value).__name__} that NumPy cannot read: {error}") from error
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(f"{name} is {array.dtype}, expected a floating-point array: convert it with astype(np.float32)")
+    if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype:
+        raise ValueError(
+            f"{name} is {array.dtype}, which JAX would round: allow it with jax.config.update('jax_enable_x64', True), "
+            "or convert it with astype(np.float32)"
+        )
+    return array

@@ -1,0 +1,108 @@
+"""torch.nn.LSTM: what its state dict becomes computes what it computes, and the same gradients, and goes back to the bit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from peers import peer
+
+from jax_lstm import Bidirectional, network
+from jax_lstm.interop import from_torch, to_torch
+
+torch = peer("torch")
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")  # a matter of speed
+
+TIME, BATCH, FEATURES = 5, 3, 4
+CASES = {
+    "one layer": {"hidden_size": 6},
+    "no bias": {"hidden_size": 6, "bias": False},
+    "two directions": {"hidden_size": 3, "num_layers": 2, "bidirectional": True},
+    "projection": {"hidden_size": 5, "num_layers": 2, "proj_size": 2, "bidirectional": True},
+}
+
+
+@pytest.fixture(params=CASES, scope="module")
+def module(request):
+    torch.manual_seed(len(request.param))
+    return torch.nn.LSTM(FEATURES, **CASES[request.param])
+
+
+def numbers(module):
+    return {name: value.numpy() for name, value in module.state_dict().items()}
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_values_and_gradients(module):
+    xs = random(TIME, BATCH, FEATURES)
+    x = torch.from_numpy(xs).requires_grad_()
+    ys, (h, c) = module(x)
+    weigh = random(*ys.shape, seed=1)
+    (ys * torch.from_numpy(weigh)).sum().add(c.sum()).backward()
+
+    def loss(layers, xs):
+        carries, hs = network(layers, xs)
+        last = [carry for one in carries for carry in (one if hasattr(one, "forward") else (one,))]
+        return (hs * weigh).sum() + sum(carry.c.sum() for carry in last), (hs, last)
+
+    layers = from_torch(module.state_dict())
+    (_, (hs, last)), (grads, grad_xs) = jax.value_and_grad(loss, (0, 1), has_aux=True)(layers, jnp.asarray(xs))
+    close = {"rtol": 1e-4, "atol": 2e-6}  # float32, sums in another order
+    np.testing.assert_allclose(hs, ys.detach(), **close)
+    np.testing.assert_allclose(jnp.stack([carry.h for carry in last]), h.detach(), **close)
+    np.testing.assert_allclose(jnp.stack([carry.c for carry in last]), c.detach(), **close)
+    np.testing.assert_allclose(grad_xs, x.grad, **close)
+    theirs = {name: value.grad.numpy() for name, value in module.named_parameters()}
+    ours = to_torch(grads)
+    for name, grad in theirs.items():
+        # one bias here, the sum of PyTorch's two: the gradient of each of the two is that of the sum
+        np.testing.assert_allclose(ours[name.replace("bias_hh", "bias_ih")], grad, **close, err_msg=name)
+
+
+def test_ragged(module):
+    xs, lengths = random(TIME, BATCH, FEATURES), np.array([2, 5, 1])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(torch.from_numpy(xs), torch.from_numpy(lengths), enforce_sorted=False)
+    ys, (h, _) = module(packed)
+    ys, _ = torch.nn.utils.rnn.pad_packed_sequence(ys, total_length=TIME)
+    carries, hs = network(from_torch(numbers(module)), jnp.asarray(xs), lengths=jnp.asarray(lengths))
+    np.testing.assert_allclose(hs, ys.detach(), rtol=1e-4, atol=2e-6)
+    last = carries[-1].backward if module.bidirectional else carries[-1]
+    np.testing.assert_allclose(last.h, h[-1].detach(), rtol=1e-4, atol=2e-6)
+
+
+def test_length_zero_is_pytorchs_error_and_our_initial_carry(module):
+    xs = torch.zeros(TIME, 1, FEATURES)
+    with pytest.raises(RuntimeError, match="greater than 0"):
+        torch.nn.utils.rnn.pack_padded_sequence(xs, torch.tensor([0]))
+    carries, hs = network(from_torch(numbers(module)), jnp.zeros((TIME, 1, FEATURES)), lengths=jnp.array([0]))
+    assert not hs.any()
+    assert not any(leaf.any() for leaf in jax.tree.leaves(carries))
+
+
+def test_export_runs_in_pytorch_and_comes_back_to_the_bit(module):
+    layers = from_torch(numbers(module))
+    copy = torch.nn.LSTM(
+        FEATURES, **{name: getattr(module, name) for name in ("hidden_size", "num_layers", "bias", "proj_size", "bidirectional")}
+    )
+    copy.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(layers).items()})
+    x = torch.from_numpy(random(TIME, BATCH, FEATURES))
+    torch.testing.assert_close(copy(x)[0], module(x)[0])
+    again = from_torch(copy.state_dict())
+    assert jax.tree.structure(again) == jax.tree.structure(layers)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(layers), strict=True))
+
+
+def test_an_lstm_inside_a_module_is_found():
+    model = torch.nn.ModuleDict({"rnn": torch.nn.LSTM(FEATURES, 2, bidirectional=True), "head": torch.nn.Linear(4, 1)})
+    (layer,) = from_torch(model.state_dict())
+    assert isinstance(layer, Bidirectional)
+    assert sorted(to_torch((layer,), prefix="rnn.")) == sorted(key for key in model.state_dict() if key.startswith("rnn."))
+
+
+def test_a_tensor_that_numpy_cannot_read_is_named():
+    with pytest.raises(TypeError, match=r"state_dict\['weight_ih_l0'\] is a Tensor that NumPy cannot read: .*BFloat16"):
+        from_torch(torch.nn.LSTM(FEATURES, 2).bfloat16().state_dict())
+    with pytest.raises(TypeError, match=r"cannot read: .*requires grad"):
+        from_torch(dict(torch.nn.LSTM(FEATURES, 2).named_parameters()))
