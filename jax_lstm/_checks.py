@@ -146,25 +146,25 @@ def check_layers(layers, xs) -> None:
         width, source = sum(sizes.out for sizes in ends.values()), name
 
 
-def check_carries(carries, layers, xs) -> None:
+def check_carries(carries, layers, xs, name: str = "carries") -> None:
     """One carry a layer, of its kind."""
     if not isinstance(carries, tuple) or isinstance(carries, Carry | Bidirectional | FinalCarries):
-        raise TypeError(f"carries is {_what(carries)}, expected a tuple of one carry a layer")
+        raise TypeError(f"{name} is {_what(carries)}, expected a tuple of one carry a layer")
     if len(carries) != len(layers):
-        raise ValueError(f"carries has {len(carries)} entries, expected one a layer, {len(layers)}: they belong to another stack")
+        raise ValueError(f"{name} has {len(carries)} entries, expected one a layer, {len(layers)}: they belong to another stack")
     for position, (carry, layer) in enumerate(zip(carries, layers, strict=True)):
-        name = f"carries[{position}]"
+        where = f"{name}[{position}]"
         if isinstance(carry, FinalCarries):
             raise ValueError(
-                f"{name} holds the final carries of a bidirectional layer, which cannot stream: its backward pass begins at the "
+                f"{where} holds the final carries of a bidirectional layer, which cannot stream: its backward pass begins at the "
                 "end of the whole sequence. Give the sequence at once, or Bidirectional(forward, backward) if these are initial states"
             )
         if isinstance(layer, Bidirectional) != isinstance(carry, Bidirectional):
             expected = "Bidirectional(forward, backward)" if isinstance(layer, Bidirectional) else "Carry(h, c)"
-            raise TypeError(f"{name} is {_what(carry)}, expected {expected}, as layers[{position}] is {_what(layer)}")
+            raise TypeError(f"{where} is {_what(carry)}, expected {expected}, as layers[{position}] is {_what(layer)}")
         pairs = zip(layer, carry, layer._fields, strict=True) if isinstance(layer, Bidirectional) else [(layer, carry, "")]
         for params, one, side in pairs:
-            check_carry(one, check_params(params), xs.shape[1:-1], xs.dtype, f"{name}.{side}" if side else name)
+            check_carry(one, check_params(params), xs.shape[1:-1], xs.dtype, f"{where}.{side}" if side else where)
 
 
 def check_valid(lengths, mask, xs) -> None:

@@ -21,6 +21,7 @@ def lstm(
     lengths: jax.Array | None = None,
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
+    reset_to: Carry | None = None,
     reverse: bool = False,
     recurrent_mask: jax.Array | None = None,
     zoneout: Zoneout | None = None,
@@ -36,6 +37,8 @@ def lstm(
         mask: booleans `(time, *batch)`, true where a step is valid; holes are allowed. A step that is not valid holds the carry and
             emits zeros, and what stands in `xs` there reaches neither a value nor a gradient.
         resets: booleans `(time, *batch)`, true where the initial carry is put back before the step is taken.
+        reset_to: the carry that a reset puts back, where it is not the initial one: a stream that comes in chunks gives its very first
+            carry here, and each chunk's in `carry`.
         reverse: take the steps from the last to the first; the outputs stay in the order of the inputs.
         recurrent_mask: a factor `(*batch, out)` on the hidden state, the same at all steps (variational dropout, `dropout_mask`).
         zoneout: which units keep their last state, or how much of it.
@@ -54,7 +57,7 @@ def lstm(
     >>> hs.shape, carry.h.shape, bool((hs[4:, 1] == 0).all())
     ((7, 2, 5), (2, 5), True)
     """
-    arguments = _check(params, xs, carry, lengths, mask, resets, recurrent_mask, zoneout)
+    arguments = _check(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout)
     return _lstm(*arguments, reverse=bool(reverse), schedule=schedule)
 
 
@@ -66,6 +69,7 @@ def trace(
     lengths: jax.Array | None = None,
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
+    reset_to: Carry | None = None,
     reverse: bool = False,
     recurrent_mask: jax.Array | None = None,
     zoneout: Zoneout | None = None,
@@ -79,7 +83,7 @@ def trace(
     >>> values.forget_gate.shape, bool((values.hidden_state[-1] == carry.h).all())
     ((4, 2), True)
     """
-    return _trace(*_check(params, xs, carry, lengths, mask, resets, recurrent_mask, zoneout), reverse=bool(reverse))
+    return _trace(*_check(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout), reverse=bool(reverse))
 
 
 def zero_carry(params: Params, xs: jax.Array) -> Carry:
@@ -95,24 +99,28 @@ def zero_carry(params: Params, xs: jax.Array) -> Carry:
     return Carry(*(jnp.broadcast_to(like, (*like.shape[:-1], size)) for size in (sizes.out, sizes.hidden)))
 
 
-def _check(params, xs, carry, lengths, mask, resets, recurrent_mask, zoneout):
+def _check(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout):
     """The arguments as arrays, or a refusal."""
     params, xs, carry = jax.tree.map(_array, (params, xs, carry))
-    lengths, mask, resets, recurrent_mask = jax.tree.map(_array, (lengths, mask, resets, recurrent_mask))
+    lengths, mask, resets, reset_to, recurrent_mask = jax.tree.map(_array, (lengths, mask, resets, reset_to, recurrent_mask))
     sizes = _checks.check_sequence(params, xs)
     if carry is not None:
         _checks.check_carry(carry, sizes, xs.shape[1:-1], xs.dtype)
     _checks.check_valid(lengths, mask, xs)
     if resets is not None:
         _checks.check_flags(resets, "resets", xs)
+    if reset_to is not None:
+        if resets is None:
+            raise ValueError("reset_to is given without resets, expected both or none: resets say when it is put back")
+        _checks.check_carry(reset_to, sizes, xs.shape[1:-1], xs.dtype, "reset_to")
     if recurrent_mask is not None:
         _checks.check_recurrent_mask(recurrent_mask, sizes, xs)
     if zoneout is not None:
         _checks.check_zoneout(zoneout, sizes, xs)
-    return params, xs, carry, lengths, mask, resets, recurrent_mask, zoneout
+    return params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout
 
 
-def _arrange(params, xs, carry, lengths, mask, resets, recurrent_mask, zoneout) -> tuple[Params, Shared, Steps]:
+def _arrange(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout) -> tuple[Params, Shared, Steps]:
     """The arguments in the form every schedule takes: what all steps share, and what differs from step to step."""
     valid = mask
     if lengths is not None:
@@ -122,7 +130,7 @@ def _arrange(params, xs, carry, lengths, mask, resets, recurrent_mask, zoneout) 
         drawn = Zoneout(*(keep if jnp.ndim(keep) else None for keep in zoneout))
         share = Zoneout(*(None if jnp.ndim(keep) else keep for keep in zoneout))
     carry = zero_carry(params, xs) if carry is None else carry
-    return params, Shared(carry, recurrent_mask, share), Steps(silence(xs, valid), valid, resets, drawn)
+    return params, Shared(carry, recurrent_mask, share, reset_to), Steps(silence(xs, valid), valid, resets, drawn)
 
 
 @partial(jax.jit, static_argnames=("reverse", "schedule"))

@@ -25,6 +25,7 @@ def network(
     lengths: jax.Array | None = None,
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
+    reset_to: Sequence[Carry | Bidirectional] | None = None,
     reverse: bool = False,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
@@ -40,6 +41,7 @@ def network(
         xs: the inputs `(time, *batch, features)`.
         carries: one initial carry a layer (`Bidirectional` of two for a bidirectional one); zeros where None.
         lengths, mask, resets, reverse, schedule: as in `lstm`, for every layer.
+        reset_to: the carries that a reset puts back, one a layer, where they are not the initial ones.
         dropout: the share of each layer's outputs that the next layer does not see.
         recurrent_dropout: the share of the hidden state that a layer's own products do not see.
         zoneout: `Zoneout(hidden, cell)`, two rates: with a key which units keep their state is drawn at each step, as in training;
@@ -60,7 +62,7 @@ def network(
     >>> hs.shape, carries[1].backward.h.shape
     ((7, 2, 8), (2, 4))
     """
-    arguments = _check(layers, xs, carries, lengths, mask, resets, dropout, recurrent_dropout, zoneout, key)
+    arguments = _check(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key)
     return _run(*arguments, one=partial(lstm, schedule=schedule), reverse=bool(reverse))
 
 
@@ -72,6 +74,7 @@ def trace_network(
     lengths: jax.Array | None = None,
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
+    reset_to: Sequence[Carry | Bidirectional] | None = None,
     reverse: bool = False,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
@@ -87,7 +90,7 @@ def trace_network(
     >>> [values.forget_gate.shape for values in trace_network(layers, jnp.ones((7, 2, 3)))[1]]
     [(7, 2, 5), (7, 2, 4)]
     """
-    arguments = _check(layers, xs, carries, lengths, mask, resets, dropout, recurrent_dropout, zoneout, key)
+    arguments = _check(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key)
     return _run(*arguments, one=trace, reverse=bool(reverse))
 
 
@@ -114,15 +117,17 @@ def init_network(key: jax.Array, features: int, hidden: Sequence[int], *, bidire
     return tuple(layers)
 
 
-def _check(layers, xs, carries, lengths, mask, resets, dropout, recurrent_dropout, zoneout, key):
+def _check(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key):
     """The arguments as arrays, None for a regulariser that is off, or a refusal."""
     if isinstance(layers, Params | Bidirectional) or not isinstance(layers, tuple | list) or not layers:
         raise TypeError(f"layers is a {type(layers).__name__}, expected a tuple of layers, at least one: (params,)")
     layers, xs = jax.tree.map(jnp.asarray, (tuple(layers), xs))
     _checks.check_layers(layers, xs)
-    if carries is not None:
-        carries = jax.tree.map(jnp.asarray, tuple(carries) if isinstance(carries, list) else carries)
-        _checks.check_carries(carries, layers, xs)
+    carries, reset_to = (tuple(given) if isinstance(given, list) else given for given in (carries, reset_to))
+    carries, reset_to = jax.tree.map(jnp.asarray, (carries, reset_to))
+    for name, given in (("carries", carries), ("reset_to", reset_to)):
+        if given is not None:
+            _checks.check_carries(given, layers, xs, name)
     rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout}
     for name, rate in rates.items():
         _checks.check_rate(rate, name)
@@ -134,33 +139,33 @@ def _check(layers, xs, carries, lengths, mask, resets, dropout, recurrent_dropou
         for field, rate in zip(Zoneout._fields, zoneout, strict=True):
             _checks.check_rate(rate, f"zoneout.{field}")
     off = [None if not isinstance(rate, jax.core.Tracer) and rate == 0 else rate for rate in rates.values()]
-    return layers, xs, carries, lengths, mask, resets, *off, zoneout, key
+    return layers, xs, carries, lengths, mask, resets, reset_to, *off, zoneout, key
 
 
-def _run(layers, xs, carries, lengths, mask, resets, dropout, recurrent_dropout, zoneout, key, *, one, reverse):
+def _run(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key, *, one, reverse):
     ends: list = []
     outs: list = []
     keys = [None] * len(layers) if key is None else jax.random.split(key, len(layers))
     for position, (layer, layer_key) in enumerate(zip(layers, keys, strict=True)):
-        carry = None if carries is None else carries[position]
+        carry, back = (None if given is None else given[position] for given in (carries, reset_to))
         if dropout is not None and position > 0:
             layer_key, drop_key = jax.random.split(layer_key)
             xs = xs * dropout_mask(drop_key, dropout, xs.shape[1:], xs.dtype)[None]
 
-        def direction(params, carry, key, reverse, xs=xs):
+        def direction(params, carry, back, key, reverse, xs=xs):
             noise = _noise(params, xs, key, recurrent_dropout, zoneout)
-            return one(params, xs, carry, lengths=lengths, mask=mask, resets=resets, reverse=reverse, **noise)
+            return one(params, xs, carry, lengths=lengths, mask=mask, resets=resets, reset_to=back, reverse=reverse, **noise)
 
         if isinstance(layer, Bidirectional):
-            pair = (None, None) if carry is None else carry
+            pair, backs = ((None, None) if given is None else given for given in (carry, back))
             two = (None, None) if layer_key is None else jax.random.split(layer_key)
-            end_f, out_f = direction(layer.forward, pair[0], two[0], reverse)
-            end_b, out_b = direction(layer.backward, pair[1], two[1], not reverse)
+            end_f, out_f = direction(layer.forward, pair[0], backs[0], two[0], reverse)
+            end_b, out_b = direction(layer.backward, pair[1], backs[1], two[1], not reverse)
             ends.append(FinalCarries(end_f, end_b))
             outs.append(Bidirectional(out_f, out_b))
             xs = jnp.concatenate([_hidden(out_f), _hidden(out_b)], axis=-1)
         else:
-            end, out = direction(layer, carry, layer_key, reverse)
+            end, out = direction(layer, carry, back, layer_key, reverse)
             ends.append(end)
             outs.append(out)
             xs = _hidden(out)

@@ -24,11 +24,15 @@ class Steps(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """What all steps share: the `initial` carry, the factor on the hidden state (variational dropout), the shares of zoneout."""
+    """What all steps share: the `initial` carry, the factor on the hidden state (variational dropout), the shares of zoneout.
+
+    `reset_to` is the carry that a reset puts back where it is not `initial`: in the later chunks of a stream.
+    """
 
     initial: Carry
     recurrent_mask: jax.Array | None = None
     zoneout: Zoneout | None = None
+    reset_to: Carry | None = None
 
 
 def step(params: Params, shared: Shared, carry: Carry, now: Steps) -> tuple[Carry, Trace]:
@@ -43,7 +47,7 @@ def step(params: Params, shared: Shared, carry: Carry, now: Steps) -> tuple[Carr
 def enter(shared: Shared, carry: Carry, now: Steps) -> tuple[Carry, jax.Array]:
     """The carry the step starts from, and the hidden state its products see."""
     if now.reset is not None:
-        carry = _choose(now.reset, shared.initial, carry)
+        carry = _choose(now.reset, shared.initial if shared.reset_to is None else shared.reset_to, carry)
     return carry, carry.h if shared.recurrent_mask is None else carry.h * shared.recurrent_mask
 
 
