@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm._checks import check_step
-from jax_lstm._types import Carry, DiagonalParams, Params, Trace
+from jax_lstm._types import Carry, Clip, DiagonalParams, Params, Trace
 
 NORM_EPSILON = 1e-5
 
@@ -72,9 +72,6 @@ def update(params: Params, z, c):
         z = _normalise(z_x) * _rows(params.norm.scale_x, z_x) + _normalise(z_h) * _rows(params.norm.scale_h, z_h)
     if params.b is not None:
         z = z + _rows(params.b, z)
-    bound = params.clip
-    if bound is not None and bound.gates is not None:
-        z = jnp.clip(z, -bound.gates, bound.gates)
     c = c.astype(z.dtype)
     z_i, *z_f, z_g, z_o = jnp.split(z, z.shape[-1] // c.shape[-1], axis=-1)
     if params.peephole is not None:
@@ -82,15 +79,14 @@ def update(params: Params, z, c):
         z_i = z_i + p_i * c
         z_f = [z + p * c for z, p in zip(z_f, p_f, strict=True)]
 
-    i = jax.nn.sigmoid(z_i)
-    f = jax.nn.sigmoid(z_f[0]) if z_f else 1 - i
-    g = jnp.tanh(z_g)
-    c = f * c + i * g
-    if bound is not None and bound.cell is not None:
-        c = jnp.clip(c, -bound.cell, bound.cell)
+    bound = Clip() if params.clip is None else params.clip
+    i = jax.nn.sigmoid(_clip(z_i, bound.gates))
+    f = jax.nn.sigmoid(_clip(z_f[0], bound.gates)) if z_f else 1 - i
+    g = jnp.tanh(_clip(z_g, bound.gates))
+    c = _clip(f * c + i * g, bound.cell)
     if params.peephole is not None:
         z_o = z_o + p_o * c
-    o = jax.nn.sigmoid(z_o)
+    o = jax.nn.sigmoid(_clip(z_o, bound.gates))
     shown = c if params.norm is None else _normalise(c) * _rows(params.norm.scale_c, c) + _rows(params.norm.bias_c, c)
     m = o * jnp.tanh(shown)
     f, i, g, c, o, m = (value.astype(dtype) for value in (f, i, g, c, o, m))
@@ -105,6 +101,10 @@ def project(params: Params, m):
 def _dot(a, w):
     half = a.dtype in (jnp.bfloat16, jnp.float16)
     return jnp.dot(a, w, preferred_element_type=jnp.float32 if half else None)
+
+
+def _clip(value, bound: float | None):
+    return value if bound is None else jnp.clip(value, -bound, bound)
 
 
 def _rows(vector, like):

@@ -31,6 +31,7 @@ def lstm(
     lengths=None,
     mask=None,
     resets=None,
+    reset_to=None,
     reverse=False,
     recurrent_mask=None,
     zoneout=(None, None),
@@ -47,10 +48,11 @@ def lstm(
         first_h = np.zeros(out) if h is None else np.asarray(h, float)[row]
         first_c = np.zeros(hidden) if c is None else np.asarray(c, float)[row]
         h_now, c_now = first_h, first_c
+        back = (first_h, first_c) if reset_to is None else tuple(np.asarray(part, float)[row] for part in reset_to)
         for t in reversed(range(time)) if reverse else range(time):
             at = (t, *row)
             if resets is not None and resets[at]:
-                h_now, c_now = first_h, first_c
+                h_now, c_now = back
             if lengths is not None and t >= lengths[row]:
                 continue
             if mask is not None and not mask[at]:
@@ -76,18 +78,16 @@ def step(params, h, c, x) -> dict[str, np.ndarray]:
     z = z_x + z_h
     if params.b is not None:
         z = z + params.b
-    if params.clip is not None and params.clip.gates is not None:
-        z = np.clip(z, -params.clip.gates, params.clip.gates)
-
+    bound = np.inf if params.clip is None or params.clip.gates is None else params.clip.gates
     blocks = iter(z.reshape(-1, c.size))
     peepholes = iter(np.zeros((3, c.size)) if params.peephole is None else params.peephole)
-    i = sigmoid(next(blocks) + next(peepholes) * c)
-    f = sigmoid(next(blocks) + next(peepholes) * c) if params.coupled is None else 1 - i
-    g = np.tanh(next(blocks))
+    i = sigmoid(np.clip(next(blocks) + next(peepholes) * c, -bound, bound))
+    f = sigmoid(np.clip(next(blocks) + next(peepholes) * c, -bound, bound)) if params.coupled is None else 1 - i
+    g = np.tanh(np.clip(next(blocks), -bound, bound))
     c = f * c + i * g
     if params.clip is not None and params.clip.cell is not None:
         c = np.clip(c, -params.clip.cell, params.clip.cell)
-    o = sigmoid(next(blocks) + next(peepholes) * c)
+    o = sigmoid(np.clip(next(blocks) + next(peepholes) * c, -bound, bound))
     shown = c if params.norm is None else normalise(c) * params.norm.scale_c + params.norm.bias_c
     h = o * np.tanh(shown)
     if params.projection is not None:
