@@ -124,7 +124,8 @@ def _arrange(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask,
     """The arguments in the form every schedule takes: what all steps share, and what differs from step to step."""
     valid = mask
     if lengths is not None:
-        valid = jnp.expand_dims(jnp.arange(xs.shape[0], dtype=lengths.dtype), range(1, xs.ndim - 1)) < lengths[None]
+        times = jnp.expand_dims(jnp.arange(xs.shape[0], dtype=jnp.int32), range(1, xs.ndim - 1))
+        valid = times < lengths.astype(jnp.int32)[None]  # a small type of lengths may not hold the number of steps
     drawn = share = None
     if zoneout is not None:
         drawn = Zoneout(*(keep if jnp.ndim(keep) else None for keep in zoneout))
