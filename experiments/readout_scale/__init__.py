@@ -1,0 +1,1 @@
+"""Can the notebook's factor four be learnt? `python -m experiments.readout_scale`."""
