@@ -16,7 +16,12 @@ Initializer = Callable[..., jax.Array]
 """`(key, shape, dtype) -> array`, as in `jax.nn.initializers`; called once a gate."""
 
 _glorot = jax.nn.initializers.glorot_uniform()
-_orthogonal = jax.nn.initializers.orthogonal()
+
+
+def _orthogonal(key, shape, dtype):
+    # One matrix at a time also under vmap: two batched QR factorisations in one program can wait for each other for ever on a CPU of
+    # two cores (jaxlib 0.10: each holds a thread of the pool while it waits for the pool).
+    return jax.custom_batching.sequential_vmap(lambda key: jax.nn.initializers.orthogonal()(key, shape, dtype))(key)
 
 
 def uniform(hidden: int) -> Initializer:
