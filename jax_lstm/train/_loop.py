@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jax_lstm.parallel import shard_batch
+from jax_lstm.parallel import replicate, shard_batch
 
 
 class History(NamedTuple):
@@ -20,7 +21,7 @@ class History(NamedTuple):
     What did not come about, because a run stopped early, is NaN; `validation` is None where there was none.
     """
 
-    loss: jax.Array
+    loss: Any
     validation: Any
 
 
@@ -72,34 +73,54 @@ class Plan:
     patience: int | None
     average: Callable | None
     mesh: jax.sharding.Mesh | None
+    members: bool
 
 
 def start(plan: Plan, params, carry, steps: int) -> State:
-    """The state of one member before its first step."""
+    """The state before the first step."""
     dtype = jnp.result_type(float)
-    return State(
-        params,
-        plan.optimizer.init(params),
-        carry,
-        best=params,
-        best_loss=jnp.full((), jnp.inf, dtype),
-        waited=jnp.zeros((), jnp.int32),
-        steps=jnp.zeros((), jnp.int32),
-        diverged=jnp.zeros((), bool),
-        history=History(
-            jnp.full(steps, jnp.nan, dtype), None if plan.validation is None else jnp.full(steps // plan.validate_every, jnp.nan, dtype)
-        ),
-    )
+
+    def one(params, carry) -> State:
+        with _promotion_allowed():
+            opt_state = plan.optimizer.init(params)
+        validation = None if plan.validation is None else jnp.full(steps // plan.validate_every, jnp.nan, dtype)
+        return State(
+            params,
+            opt_state,
+            carry,
+            best=params,
+            best_loss=jnp.full((), jnp.inf, dtype),
+            waited=jnp.zeros((), jnp.int32),
+            steps=jnp.zeros((), jnp.int32),
+            diverged=jnp.zeros((), bool),
+            history=History(jnp.full(steps, jnp.nan, dtype), validation),
+        )
+
+    state = (jax.vmap(one) if plan.members else one)(*jax.tree.map(jnp.asarray, (params, carry)))
+    # no weak types, which the first step would lose; keys have none
+    return jax.tree.map(lambda leaf: leaf.astype(leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.number) else leaf, state)
+
+
+def spread(plan: Plan, state: State) -> State:
+    """The state on the mesh: the carry in shares of the batch, everything else whole on every device."""
+    if plan.mesh is None:
+        return state
+    carry = shard_batch(state.carry, plan.mesh, axis=int(plan.members))
+    return replicate(state._replace(carry=None), plan.mesh)._replace(carry=carry)
 
 
 def finish(plan: Plan, state: State) -> Fitted:
-    """What one member's state comes to."""
-    params = _where(state.diverged | jnp.isfinite(state.best_loss), state.best, _averaged(plan, state))
-    return Fitted(params, state.history, state.steps, state.diverged, state.opt_state, state.carry)
+    """What the state comes to."""
+
+    def one(state: State) -> Fitted:
+        params = _where(state.diverged | jnp.isfinite(state.best_loss), state.best, _averaged(plan, state))
+        return Fitted(params, state.history, state.steps, state.diverged, state.opt_state, state.carry)
+
+    return (jax.vmap(one) if plan.members else one)(state)
 
 
 def is_running(plan: Plan, state: State) -> jax.Array:
-    """Whether a member takes another step: it has not diverged, and its patience is not at an end."""
+    """Whether a run takes another step: it has not diverged, and its patience is not at an end."""
     return ~state.diverged if plan.patience is None else ~state.diverged & (state.waited < plan.patience)
 
 
@@ -136,11 +157,11 @@ def advance(plan: Plan, state: State, begin, end, key: jax.Array, data, carry) -
             state = jax.lax.cond((step + 1) % plan.validate_every == 0, partial(_validate, plan), lambda state, step: state, state, step)
         return state, order
 
-    if key.ndim:
-        body = jax.vmap(body, (None, 0, 0, 0, 0))
+    side_by_side: Callable = jax.vmap(body, (None, 0, 0, 0, 0)) if plan.members else body
     samples = jax.tree.leaves(data)[0].shape[plan.axes[0]] if plan.batch_size else 0
     order = jnp.zeros((*key.shape, samples), jnp.int32)
-    return jax.lax.fori_loop(begin, end, lambda step, held: body(step, *held, key, carry), (state, order))[0]
+    state, _ = jax.lax.fori_loop(begin, end, lambda step, held: side_by_side(step, *held, key, carry), (state, order))
+    return spread(plan, state)
 
 
 def _minibatch(plan: Plan, data, chosen: jax.Array):
@@ -156,8 +177,7 @@ def _update(plan: Plan, state: State, step, batch, key: jax.Array) -> State:
         return (plan.loss(params, batch, key), None) if state.carry is None else plan.loss(params, state.carry, batch, key)
 
     (value, carry), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
-    # Optax relies on implicit promotion, which the caller may have forbidden
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    with _promotion_allowed():
         updates, opt_state = optax.with_extra_args_support(plan.optimizer).update(
             gradient, state.opt_state, state.params, value=value, grad=gradient, value_fn=lambda params: loss(params)[0]
         )
@@ -198,3 +218,10 @@ def _averaged(plan: Plan, state: State):
 
 def _where(condition, new, old):
     return jax.tree.map(partial(jnp.where, condition), new, old)
+
+
+@contextmanager
+def _promotion_allowed():
+    """For Optax, which mixes dtypes and ranks where the caller may have forbidden it."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield

@@ -6,19 +6,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import jax
 import numpy as np
 
 
 @contextmanager
 def showing(progress: bool | None, steps: int, done: int) -> Iterator:
-    """A function `(done, losses)` that shows how far the run is; it does nothing where progress is not asked for.
+    """A function `(done, losses)` that shows how far the run is; it does nothing where there is nothing to show.
 
     Args:
         progress: whether to show it; None where standard error is a terminal and rich is installed.
         steps: the steps of the run.
         done: those taken already.
     """
-    if progress is False or (progress is None and not sys.stderr.isatty()):
+    if progress is False or jax.process_index() or (progress is None and not sys.stderr.isatty()):
         yield lambda done, losses: None
         return
     try:
@@ -35,8 +36,8 @@ def showing(progress: bool | None, steps: int, done: int) -> Iterator:
         task = bar.add_task("", total=steps, completed=done, rate="", loss="")
 
         def show(done: int, losses) -> None:
-            with np.errstate(all="ignore"):
-                loss = np.nanmedian(losses)
+            last = np.asarray(losses)[..., done - 1]
+            loss = np.median(last[np.isfinite(last)]) if np.isfinite(last).any() else np.nan
             speed = bar.tasks[0].speed
             bar.update(task, completed=done, rate=f"{speed:.1f} steps/s" if speed else "", loss=f"loss {loss:.4g}")
 
