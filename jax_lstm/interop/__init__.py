@@ -13,6 +13,9 @@ from jax_lstm.interop._haiku import from_haiku as from_haiku
 from jax_lstm.interop._haiku import to_haiku as to_haiku
 from jax_lstm.interop._keras import from_keras as from_keras
 from jax_lstm.interop._keras import to_keras as to_keras
+from jax_lstm.interop._onnx_read import OnnxLSTM as OnnxLSTM
+from jax_lstm.interop._onnx_read import from_onnx as from_onnx
+from jax_lstm.interop._onnx_write import to_onnx as to_onnx
 from jax_lstm.interop._tf1 import from_tf1 as from_tf1
 from jax_lstm.interop._tf1 import to_tf1 as to_tf1
 from jax_lstm.interop._torch import from_torch as from_torch

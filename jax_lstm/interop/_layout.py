@@ -73,8 +73,8 @@ def read(stored: Stored, features: int | None = None) -> LSTMParams:
     wanted = _flat(layout.w_x, layout.w_h, *layout.biases * bias, layout.peephole if peephole else None)
     missing = [key for key in wanted if key not in stored.arrays]
     if missing:
-        given = ", ".join(f"{key!r} {np.shape(array)}" for key, array in stored.arrays.items()) or "nothing"
-        raise ValueError(f"{name} has no key {missing[0]!r}: a {layout.format} layer needs {', '.join(map(repr, wanted))}, and has {given}")
+        there = ", ".join(f"{key!r} {np.shape(array)}" for key, array in stored.arrays.items()) or "nothing"
+        raise ValueError(f"{name} has no key {missing[0]!r}: a {layout.format} layer needs {', '.join(map(repr, wanted))}, and has {there}")
     known = _flat(layout.w_x, layout.w_h, *layout.biases, layout.peephole, layout.projection)
     surplus = [key for key in stored.arrays if key not in known]
     if surplus:
@@ -86,7 +86,7 @@ def read(stored: Stored, features: int | None = None) -> LSTMParams:
     arrays = {key: _array(value, f"{name}[{key!r}]") for key, value in stored.arrays.items()}
     first = _flat(layout.w_x)[0]
     blocks = 1 if isinstance(layout.w_x, tuple) else len(GATES)
-    given = arrays[first].shape
+    given: tuple[int, ...] = arrays[first].shape
     turned = given[::-1] if layout.gates_first else given
     if len(given) != 2 or not turned[1] or turned[1] % blocks:
         expected = f"a matrix whose {'first' if layout.gates_first else 'last'} axis holds {blocks} gates of one size"

@@ -1,0 +1,151 @@
+"""ONNX, written: a model of standard LSTM operators."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jax_lstm import _checks
+from jax_lstm._types import Bidirectional, Clip, LSTMParams, Readout
+from jax_lstm.interop._layout import Layout, write
+from jax_lstm.interop._stack import write_layers
+
+ONNX = Layout("ONNX LSTM", "iofg", w_x="W", w_h="R", biases=("Wb", "Rb"), gates_first=True, peephole="P")
+OPSET, IR_VERSION = 17, 8
+"""Of 2022: LSTM has not changed since for these types, and a runtime need not be new to accept them."""
+
+
+def to_onnx(layers, *, readout: Readout | None = None, batch_first: bool = False, lengths: bool = False, reverse: bool = False):
+    """An ONNX model that computes what `network` does with the layers, with one LSTM operator a layer.
+
+    Inputs: "xs" `(time, batch, features)` and, where `lengths`, "lengths" `(batch,)` int32. Outputs: "hs" `(time, batch, out)`, or "ys"
+    with a readout, and of each layer k its last states "h_k" and "c_k" `(directions, batch, hidden)`. A sequence of length 0 ends in zeros.
+
+    Args:
+        layers: the layers, in float16, float32 or float64; single or in two directions, plain, with peepholes, with coupled gates
+            (`input_forget`) or with `Clip(gates=…)` (`clip`, which ONNX keeps as a float32).
+        readout: a linear readout to put on top.
+        batch_first: time and batch change places in "xs" and in "hs" or "ys".
+        lengths: whether there is an input for the lengths.
+        reverse: take the steps from the last to the first, as `network(…, reverse=True)`; for layers of one direction.
+
+    Returns:
+        An `onnx.ModelProto`; `onnx.save(model, path)` writes it.
+
+    Raises:
+        ValueError: a variant that the operator does not have. ImportError: `onnx` is not installed.
+
+    >>> import jax
+    >>> from jax_lstm import init_network
+    >>> model = to_onnx(init_network(jax.random.key(0), features=3, hidden=[5, 4]))
+    >>> [node.op_type for node in model.graph.node]
+    ['LSTM', 'Squeeze', 'LSTM', 'Squeeze']
+    """
+    onnx = import_onnx()
+    helper = onnx.helper
+    nodes: list = []
+    constants: dict[str, np.ndarray] = {}
+    x, last = "xs", "hs" if readout is None else "ys"
+    if batch_first:
+        nodes.append(helper.make_node("Transpose", ["xs"], ["xs_time_first"], perm=(1, 0, 2)))
+        x = "xs_time_first"
+    states = []
+    for k, cell in enumerate(write_layers(layers, lambda params, name: (params, write(ONNX, _plain(params, name), name)))):
+        directions = list(cell) if isinstance(cell, Bidirectional) else [cell]
+        arrays, attributes = _merge(directions, f"layers[{k}]")
+        if reverse and len(directions) > 1:
+            raise ValueError(f"reverse is True, but layers[{k}] has two directions: exchange them, Bidirectional(backward, forward)")
+        attributes["direction"] = "bidirectional" if len(directions) > 1 else "reverse" if reverse else "forward"
+        constants |= {f"{role}_{k}": array for role, array in arrays.items()}
+        inputs = [x, f"W_{k}", f"R_{k}", f"B_{k}" if "B" in arrays else "", "lengths" if lengths else "", "", ""]
+        inputs += [f"P_{k}"] * ("P" in arrays)
+        while not inputs[-1]:
+            inputs.pop()
+        hidden = arrays["R"].shape[2]
+        nodes.append(helper.make_node("LSTM", inputs, [f"Y_{k}", f"h_{k}", f"c_{k}"], f"layer_{k}", hidden_size=hidden, **attributes))
+        if len(directions) > 1:
+            constants["features_last"] = np.array([0, 0, -1])
+            nodes.append(helper.make_node("Transpose", [f"Y_{k}"], [f"Y_turned_{k}"], perm=(0, 2, 1, 3)))
+            nodes.append(helper.make_node("Reshape", [f"Y_turned_{k}", "features_last"], [f"hs_{k}"]))
+        else:
+            constants["direction_axis"] = np.array([1])
+            nodes.append(helper.make_node("Squeeze", [f"Y_{k}", "direction_axis"], [f"hs_{k}"]))
+        x, out = f"hs_{k}", len(directions) * hidden
+        states += [(name, [len(directions), "batch", hidden]) for name in (f"h_{k}", f"c_{k}")]
+
+    features, dtype = constants["W_0"].shape[2], constants["W_0"].dtype
+    if dtype not in (np.float16, np.float32, np.float64):
+        raise ValueError(f"layers are {dtype}, which the ONNX LSTM format cannot hold: convert them with astype(jnp.float32)")
+    if readout is not None:
+        if not isinstance(readout, Readout):
+            raise TypeError(f"readout is a {type(readout).__name__}, expected Readout(w, b)")
+        if readout.w.ndim != 2 or readout.w.shape[0] != out or _checks.check_float(readout.w, "readout.w") != dtype:
+            given = f"{readout.w.dtype} {readout.w.shape}"
+            raise ValueError(f"readout.w is {given}, expected {dtype} ({out}, outputs), as the last layer gives {out}")
+        constants["readout_w"], out = np.asarray(readout.w), readout.w.shape[1]
+        nodes.append(helper.make_node("MatMul", [x, "readout_w"], ["readout"]))
+        x = "readout"
+        if readout.b is not None:
+            constants["readout_b"] = np.asarray(readout.b)
+            nodes.append(helper.make_node("Add", [x, "readout_b"], ["readout_biased"]))
+            x = "readout_biased"
+    if batch_first:
+        nodes.append(helper.make_node("Transpose", [x], [last], perm=(1, 0, 2)))
+    else:
+        nodes[-1].output[0] = last
+
+    element = helper.np_dtype_to_tensor_dtype(dtype)
+    axes = ["batch", "time"] if batch_first else ["time", "batch"]
+    taken = [helper.make_tensor_value_info("xs", element, [*axes, features])]
+    taken += [helper.make_tensor_value_info("lengths", onnx.TensorProto.INT32, ["batch"])] * lengths
+    made = [helper.make_tensor_value_info(name, element, shape) for name, shape in [(last, [*axes, out]), *states]]
+    weights = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "lstm", taken, made, weights)
+    opset = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, producer_name="jax_lstm", opset_imports=opset, ir_version=IR_VERSION)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def import_onnx():
+    """The package `onnx`, or what to install."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError("ONNX models need the package onnx: pip install 'jax_lstm[onnx]'") from error
+    return onnx
+
+
+def _plain(params: LSTMParams, name: str) -> LSTMParams:
+    """The layer without what the operator has as attributes; where gates are coupled it ignores a forget block, which is zero here."""
+    hidden = _checks.check_params(params, name).hidden
+    if params.clip is not None and params.clip.cell is not None:
+        raise ValueError(f"{name} has clip of the cell state, which the {ONNX.format} format cannot hold")
+    params = params._replace(clip=None)
+    if params.coupled is None or params.norm is not None:
+        return params  # with a norm it is refused, by the name of the norm
+
+    def widen(array, axis):
+        if array is None:
+            return None
+        before, after = np.split(np.asarray(array), [1 if axis == 0 else hidden], axis=axis)
+        return np.concatenate([before, np.zeros_like(before), after], axis=axis)
+
+    wide = {field: widen(getattr(params, field), -1) for field in ("w_x", "w_h", "b")}
+    return params._replace(**wide, peephole=widen(params.peephole, 0), coupled=None)
+
+
+def _merge(directions: list, name: str) -> tuple[dict[str, np.ndarray], dict]:
+    """The operator's arrays, directions first, and its attributes, of one or two directions of a layer."""
+    (params, first), (other, second) = directions[0], directions[-1]
+    for field in ("coupled", "clip", "b", "peephole"):
+        mine, others = getattr(params, field), getattr(other, field)
+        if (mine is None) != (others is None) or (field == "clip" and mine != others):
+            raise ValueError(f"{name} has another {field} in each direction, which the {ONNX.format} format cannot hold")
+    if first["R"].shape != second["R"].shape:
+        shapes = f"{first['R'].shape} and {second['R'].shape}"
+        raise ValueError(f"{name} has recurrent weights of {shapes}, expected one number of units in both directions")
+    arrays = {key: np.stack([written[key] for _, written in directions]) for key in first}
+    if "Wb" in arrays:
+        arrays["B"] = np.concatenate([arrays.pop("Wb"), arrays.pop("Rb")], axis=-1)
+    attributes: dict = {} if params.clip in (None, Clip()) else {"clip": params.clip.gates}
+    return arrays, attributes if params.coupled is None else attributes | {"input_forget": 1}
