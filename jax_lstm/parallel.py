@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jax_lstm import _checks
@@ -86,8 +88,13 @@ def _place(tree, mesh: Mesh, spec: PartitionSpec):
     sharding = NamedSharding(mesh, spec)
 
     def place(leaf):
-        if not isinstance(leaf, jax.core.Tracer):
+        if isinstance(leaf, jax.core.Tracer):
+            return jax.sharding.reshard(leaf, sharding) if mesh.are_all_axes_explicit else jax.lax.with_sharding_constraint(leaf, sharding)
+        if sharding.is_fully_addressable or (isinstance(leaf, jax.Array) and not leaf.is_fully_addressable):
             return jax.device_put(leaf, sharding)
-        return jax.sharding.reshard(leaf, sharding) if mesh.are_all_axes_explicit else jax.lax.with_sharding_constraint(leaf, sharding)
+        # several processes, each of which has the whole array and keeps its share
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(place(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+        return jax.make_array_from_callback(leaf.shape, sharding, np.asarray(leaf).__getitem__)
 
     return jax.tree.map(place, tree)
