@@ -72,13 +72,26 @@ def check_positive(value, name: str) -> None:
         raise ValueError(f"{name} is {value!r}, expected a positive number, or None for no bound")
 
 
+def check_array(array, name: str) -> None:
+    """An array, rather than a list of numbers."""
+    if not isinstance(array, jax.Array | np.ndarray):
+        raise TypeError(f"{name} is {_what(array)}, expected an array: wrap it in jnp.asarray")
+
+
 def check_float(array, name: str) -> jnp.dtype:
     """The dtype of a floating-point array, or a refusal."""
-    if not isinstance(array, jax.Array | np.ndarray):
-        raise TypeError(f"{name} is {_what(array)}, expected an array: wrap it in jnp.asarray(…, jnp.float32)")
+    check_array(array, name)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(f"{name} is {array.dtype}, expected a floating-point array: convert it with astype(jnp.float32)")
     return array.dtype
+
+
+def float_dtype(dtype) -> jnp.dtype:
+    """A floating-point dtype, JAX's default where None, or a refusal."""
+    dtype = jnp.result_type(float if dtype is None else dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"dtype is {dtype}, expected a floating-point dtype")
+    return dtype
 
 
 def check_step(params: Params, carry: Carry, x) -> None:
@@ -94,16 +107,21 @@ def check_sequence(params: Params, xs) -> Sizes:
     """The input of a layer."""
     sizes = check_params(params)
     check_like(xs, "xs", params)
-    if xs.ndim < 2:
-        raise ValueError(f"xs has shape {xs.shape}, expected (time, *batch, features): give one scalar series as xs[:, None]")
+    check_time(xs)
     if xs.shape[-1] != sizes.features:
         raise ValueError(
             f"xs has shape {xs.shape}, expected (time, *batch, features) with features = {sizes.features}, as params.w_x has shape "
             f"{params.w_x.shape}: transpose xs to features last, or make parameters for {xs.shape[-1]} features"
         )
+    return sizes
+
+
+def check_time(xs) -> None:
+    """An input that has axes of time and features, and at least one step."""
+    if xs.ndim < 2:
+        raise ValueError(f"xs has shape {xs.shape}, expected (time, *batch, features): give one scalar series as xs[:, None]")
     if xs.shape[0] == 0:
         raise ValueError(f"xs has shape {xs.shape}: an empty sequence, expected at least one step (mark empty rows of a batch by lengths)")
-    return sizes
 
 
 def check_like(array, name: str, params: Params) -> jnp.dtype:
@@ -131,7 +149,8 @@ def check_carry(carry, sizes: Sizes, batch: tuple[int, ...], dtype, name: str = 
 def check_layers(layers, xs) -> None:
     """A stack whose layers fit each other and the input."""
     check_float(xs, "xs")
-    width, source = xs.shape[-1] if xs.ndim else 0, "xs"
+    check_time(xs)
+    width, source = xs.shape[-1], "xs"
     for position, layer in enumerate(layers):
         name = f"layers[{position}]"
         if isinstance(layer, Bidirectional):
@@ -173,12 +192,13 @@ def check_valid(lengths, mask, xs) -> None:
     if lengths is not None and mask is not None:
         raise ValueError("lengths and mask are both given, expected one of them: a mask already says where a sequence ends")
     if lengths is not None:
+        check_array(lengths, "lengths")
         if not jnp.issubdtype(lengths.dtype, jnp.integer):
             raise TypeError(f"lengths is {lengths.dtype}, expected integers: convert it with astype(jnp.int32)")
         if lengths.shape != batch:
             raise ValueError(f"lengths has shape {lengths.shape}, expected the batch axes of xs, {batch}")
         if not isinstance(lengths, jax.core.Tracer) and lengths.size:
-            low, high = int(lengths.min()), int(lengths.max())
+            low, high = int(np.asarray(lengths).min()), int(np.asarray(lengths).max())  # by NumPy: inside jit JAX would trace it
             if low < 0 or high > steps:
                 raise ValueError(f"lengths lie in [{low}, {high}], expected [0, {steps}], as xs has {steps} steps: clip them, or pad xs")
     if mask is not None:
@@ -187,6 +207,7 @@ def check_valid(lengths, mask, xs) -> None:
 
 def check_flags(flags, name: str, xs) -> None:
     """Booleans over time and batch."""
+    check_array(flags, name)
     if flags.dtype != jnp.bool_:
         raise TypeError(f"{name} is {flags.dtype}, expected booleans: compare, as in {name} != 0")
     if flags.shape != xs.shape[:-1]:
@@ -228,6 +249,14 @@ def check_batch_axis(tree, axis: int, devices: int) -> None:
             )
 
 
+def check_key(key) -> None:
+    """A single key of `jax.random`, of the new kind or the old."""
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0
+    raw = isinstance(key, jax.Array | np.ndarray) and key.dtype == jnp.uint32 and key.ndim == 1
+    if not (typed or raw):
+        raise TypeError(f"key is {_what(key)}, expected one key: jax.random.key(0)")
+
+
 def check_rate(rate, name: str) -> None:
     """A share that may be dropped."""
     if isinstance(rate, jax.core.Tracer):
@@ -241,5 +270,5 @@ def check_rate(rate, name: str) -> None:
 def _what(value) -> str:
     kind = type(value).__name__
     if isinstance(value, int | float | complex | str | bool | None):
-        return f"{value!r}, a {kind}" if value is not None else "None"
+        return f"{value!r}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}" if value is not None else "None"
     return f"an array of shape {value.shape}" if hasattr(value, "shape") else f"a {kind}"

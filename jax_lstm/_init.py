@@ -84,9 +84,10 @@ def init(
     ((3, 20), (5, 20), [1.0, 1.0, 1.0, 1.0, 1.0])
     """
     features, hidden = _size(features, "features"), _size(hidden, "hidden")
-    dtype = jnp.result_type(float if dtype is None else dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"dtype is {dtype}, expected a floating-point dtype")
+    dtype = _checks.float_dtype(dtype)
+    _checks.check_key(key)
+    if forget_bias != 1.0 and (coupled or not bias):
+        raise ValueError(f"forget_bias is {forget_bias} on a layer that has none, expected the default: it is coupled, or has no biases")
     if diagonal and projection is not None:
         raise ValueError(f"projection is {projection} on a diagonal layer, expected None: its units see themselves alone")
     out = hidden if projection is None else _size(projection, "projection")
@@ -124,6 +125,7 @@ def chrono(params: Params, key: jax.Array, longest: int) -> Params:
     True
     """
     sizes = _checks.check_params(params)
+    _checks.check_key(key)
     if params.b is None:
         raise ValueError("params.b is None, expected biases to set: make the layer with bias=True")
     if not isinstance(longest, int) or longest < 3:
@@ -168,6 +170,10 @@ def from_gates(gates: Mapping[str, Sequence], *, diagonal: bool = False, dtype=N
     if dtype is None:
         dtype = jnp.result_type(float, *(value for name in wanted for value in gates[name]))
     blocks = [_gate_block(name, [jnp.asarray(value, dtype) for value in gates[name]], diagonal) for name in wanted]
+    for name, block in zip(wanted, blocks, strict=True):
+        shapes, expected = (tuple(part.shape for part in one[:2]) for one in (block, blocks[0]))
+        if shapes != expected:
+            raise ValueError(f"gates[{name!r}] has W and U of shapes {shapes}, expected {expected}, as {wanted[0]!r} has them")
     w_x, w_h, b = (jnp.concatenate(parts, axis=-1) for parts in zip(*blocks, strict=True))
     params = DiagonalParams(w_x, w_h, b) if diagonal else LSTMParams(w_x, w_h, b)
     _checks.check_params(params, "from_gates(gates)")

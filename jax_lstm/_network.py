@@ -106,6 +106,7 @@ def init_network(key: jax.Array, features: int, hidden: Sequence[int], *, bidire
     """
     if isinstance(hidden, int) or not len(hidden):
         raise ValueError(f"hidden is {hidden!r}, expected one size a layer, as in [64, 64]")
+    _checks.check_key(key)
     layers: list[Layer] = []
     for layer_key, size in zip(jax.random.split(key, len(hidden)), hidden, strict=True):
         if bidirectional:
@@ -128,6 +129,8 @@ def _check(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurr
     for name, given in (("carries", carries), ("reset_to", reset_to)):
         if given is not None:
             _checks.check_carries(given, layers, xs, name)
+    if key is not None:
+        _checks.check_key(key)
     rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout}
     for name, rate in rates.items():
         _checks.check_rate(rate, name)

@@ -21,8 +21,9 @@ def dropout_mask(key: jax.Array, rate: float, shape: tuple[int, ...], dtype=None
     >>> sorted(set(dropout_mask(jax.random.key(0), 0.5, (20,)).tolist()))
     [0.0, 2.0]
     """
+    _checks.check_key(key)
     _checks.check_rate(rate, "rate")
-    dtype = jnp.result_type(float if dtype is None else dtype)
+    dtype = _checks.float_dtype(dtype)
     keep = 1 - rate
     return jnp.where(jax.random.bernoulli(key, keep, shape), jnp.asarray(1 / keep, dtype), jnp.zeros((), dtype))
 
@@ -43,6 +44,7 @@ def zoneout_masks(key: jax.Array, params: Params, xs: jax.Array, *, hidden: floa
     (7, 2, 5)
     """
     sizes = _checks.check_sequence(params, xs)
+    _checks.check_key(key)
     _checks.check_rate(hidden, "hidden")
     _checks.check_rate(cell, "cell")
     keys = jax.random.split(key)
