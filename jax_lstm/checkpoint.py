@@ -71,6 +71,7 @@ def save(
 
     Raises:
         ValueError: arrays that do not fit each other. TypeError: what is no layer, another dtype, metadata that JSON would change.
+        ImportError: safetensors is missing.
 
     >>> import pathlib, tempfile, jax
     >>> from jax_lstm import init_network
@@ -81,14 +82,11 @@ def save(
     >>> loaded.metadata, [layer.w_x.shape for layer in loaded.layers], bool((loaded.layers[1].w_h == layers[1].w_h).all())
     ({'series': 'airline'}, [(3, 20), (5, 16)], True)
     """
-    from safetensors.numpy import save as to_bytes
-
     if isinstance(layers, LSTMParams | DiagonalParams | Bidirectional) or not isinstance(layers, tuple | list) or not layers:
         raise TypeError(f"layers is a {type(layers).__name__}, expected a tuple of layers, at least one: (params,)")
     checkpoint = Checkpoint(tuple(layers), readout, None if metadata is None else dict(metadata))
-    text = json.dumps({**_describe(checkpoint), "about": _ABOUT})
-    arrays = {name: np.ascontiguousarray(array) for name, array in _leaves(checkpoint).items()}
-    data = to_bytes(arrays, {"jax_lstm": text, "sha256": _digest(text, arrays)})
+    text, arrays = describe(checkpoint)
+    data = _safetensors().numpy.save(arrays, {"jax_lstm": text, "sha256": _digest(text, arrays)})
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
@@ -110,7 +108,29 @@ def load(path: str | os.PathLike, template: Checkpoint | None = None) -> Checkpo
         OSError: no file to read.
     """
     name = os.fspath(path)
-    text, arrays = _read(Path(path).read_bytes(), name)
+    checkpoint = build(*_read(Path(path).read_bytes(), name), name)
+    return checkpoint if template is None else _place(checkpoint, template, name)
+
+
+def describe(checkpoint: Checkpoint) -> tuple[str, dict[str, np.ndarray]]:
+    """The description, and the arrays by their paths: what any container needs to keep to keep a checkpoint.
+
+    >>> import jax
+    >>> from jax_lstm import init
+    >>> text, arrays = describe(Checkpoint((init(jax.random.key(0), features=3, hidden=5),)))
+    >>> json.loads(text)["layers"][0]["hidden"], sorted(arrays)
+    (5, ['layers.0.b', 'layers.0.w_h', 'layers.0.w_x'])
+    """
+    text = json.dumps({**_describe(checkpoint), "about": _ABOUT})
+    return text, {path: np.ascontiguousarray(array) for path, array in _leaves(checkpoint).items()}
+
+
+def build(text: str, arrays: Mapping[str, np.ndarray], name: str) -> Checkpoint:
+    """The checkpoint of a description and its arrays, the inverse of `describe`; every word of the one has to be true of the others.
+
+    Raises:
+        ValueError: a description that the arrays do not fit; `name` is what the message calls the file.
+    """
     try:
         description = json.loads(text)
         del description["about"]
@@ -123,17 +143,16 @@ def load(path: str | os.PathLike, template: Checkpoint | None = None) -> Checkpo
             raise ValueError("the arrays are others")
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"{name} does not hold what it says it holds ({error!r}): make it with jax_lstm.checkpoint.save") from error
-    return checkpoint if template is None else _place(checkpoint, template, name)
+    return checkpoint
 
 
 def _read(data: bytes, name: str) -> tuple[str, dict[str, np.ndarray]]:
     """The description and the arrays of a file of ours, version and checksum verified; or a refusal."""
-    from safetensors import SafetensorError, deserialize
-
+    safetensors = _safetensors()
     try:
-        tensors = dict(deserialize(data))
+        tensors = dict(safetensors.deserialize(data))
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (SafetensorError, ValueError, RecursionError) as error:
+    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"{name} is not a whole safetensors file ({error}): it is of another kind, or truncated") from error
     stored = header.get("__metadata__") or {}
     if "jax_lstm" not in stored:
@@ -151,6 +170,14 @@ def _read(data: bytes, name: str) -> tuple[str, dict[str, np.ndarray]]:
     if _digest(text, arrays) != stored.get("sha256"):
         raise ValueError(f"{name} is damaged (its SHA-256 is not the one it names): restore it from a copy")
     return text, arrays
+
+
+def _safetensors():
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError("checkpoints need safetensors: pip install 'jax_lstm[files]'") from error
+    return safetensors
 
 
 def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
@@ -232,7 +259,7 @@ def _check(checkpoint: Checkpoint) -> tuple[int, ...]:
         return np.broadcast_to(np.zeros((), dtype), leaf.shape[len(members) :])
 
     views = jax.tree.map_with_path(view, _tree(checkpoint))
-    _checks.check_layers(views["layers"], np.zeros(w_x.shape[-2:-1], w_x.dtype))
+    _checks.check_layers(views["layers"], np.zeros((1, 1, *w_x.shape[-2:-1]), w_x.dtype))
     readout = views["readout"]
     if readout is not None:
         if not isinstance(readout, Readout):
