@@ -147,11 +147,11 @@ def _filled(state: State, arrays: Mapping[str, jax.Array]) -> State:
             return leaf
         if _is_key(leaf):
             return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf))
-        if array.shape != leaf.shape:
-            whole = np.array(leaf)
-            whole[..., : array.shape[-1]] = array
-            array = whole
-        return jax.device_put(array, leaf.sharding)
+        if isinstance(array, jax.Array):
+            return array
+        whole = np.array(leaf)
+        whole[..., : array.shape[-1]] = array
+        return jax.make_array_from_callback(whole.shape, leaf.sharding, whole.__getitem__)
 
     return jax.tree.map_with_path(fill, state)
 

@@ -1,0 +1,1 @@
+"""The same training in one process and in two, which find the same parameters."""
