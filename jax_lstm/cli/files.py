@@ -1,7 +1,116 @@
-"""Commands: (to come)."""
+"""`jax-lstm convert` and `jax-lstm show`: files that hold an LSTM."""
 
 from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import jax
+
+from jax_lstm import checkpoint
+from jax_lstm._files import replacing
+from jax_lstm._types import Bidirectional
+from jax_lstm.checkpoint import Checkpoint
+from jax_lstm.cli import formats
+
+KINDS = "a .safetensors (jax_lstm.checkpoint), .npz, .onnx, .pt (a PyTorch state dict), .keras or .h5 file"
 
 
 def add_commands(commands) -> None:
     """Add this group's commands to the parser."""
+    convert = commands.add_parser(
+        "convert",
+        help="bring the weights of an LSTM from one kind of file into another",
+        description="Bring the weights of an LSTM from one kind of file into another, chosen by their suffixes, exactly.",
+    )
+    convert.add_argument("source", type=Path, metavar="SOURCE", help=KINDS)
+    convert.add_argument("target", type=Path, metavar="TARGET", help="one of the same, replaced where it is there")
+    convert.set_defaults(command=_convert)
+    show = commands.add_parser(
+        "show", help="print what a file holds", description="Print the layers of a file, their sizes, parameters, dtypes and variants."
+    )
+    show.add_argument("file", type=Path, metavar="FILE", help=KINDS)
+    show.add_argument("--plot", type=Path, metavar="OUT.png", help="save a picture of the weights by gate")
+    show.set_defaults(command=_show)
+
+
+def _convert(given: argparse.Namespace) -> None:
+    with jax.enable_x64(True):
+        held, unread = formats.read(given.source)
+        unwritten = formats.write(given.target, held)
+    for path, names in ((given.source, unread), (given.target, unwritten)):
+        if names:
+            print(f"jax-lstm: {path}: left out {', '.join(names)}", file=sys.stderr)
+    print(f"{given.target}: {len(held.layers)} layer(s), {_count((held.layers, held.readout)):,} parameters")
+
+
+def _show(given: argparse.Namespace) -> None:
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError as error:
+        raise ImportError("tables need rich: pip install 'jax_lstm[files]'") from error
+
+    with jax.enable_x64(True):
+        held, unread = formats.read(given.file)
+    description = json.loads(checkpoint.describe(held)[0])
+    directions = list(_directions(held, description))
+    if given.plot is not None:
+        _plot(given.plot, [(name, params) for name, params, _ in directions])
+    table = Table()
+    for name in ("layer", "variant", "features", "hidden", "out", "parameters", "dtype"):
+        table.add_column(name, justify="left" if name in ("layer", "variant", "dtype") else "right")
+    for name, params, node in directions:
+        sizes = (str(node[size]) for size in ("features", "hidden", "out"))
+        table.add_row(name, _variant(node), *sizes, f"{_count(params):,}", node["w_x"]["dtype"])
+    if held.readout is not None:
+        width, outputs = map(str, held.readout.w.shape[-2:])
+        bias = "linear" if held.readout.b is not None else "linear, no bias"
+        table.add_row("readout", bias, width, "", outputs, f"{_count(held.readout):,}", str(held.readout.w.dtype))
+    table.add_section()
+    table.add_row("all", "", "", "", "", f"{_count((held.layers, held.readout)):,}", "")
+    Console().print(table)
+    for name, value in {"members": description["members"], "metadata": held.metadata, "not shown": unread}.items():
+        if value:
+            print(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+
+
+def _directions(held: Checkpoint, description):
+    """Name, parameters and description of every layer, of a bidirectional one of each direction."""
+    for k, (layer, node) in enumerate(zip(held.layers, description["layers"], strict=True)):
+        if isinstance(layer, Bidirectional):
+            for side in layer._fields:
+                yield f"{k} {side}", getattr(layer, side), node[side]
+        else:
+            yield str(k), layer, node
+
+
+def _variant(node) -> str:
+    """What a layer is besides an LSTM, in words."""
+    words = ["diagonal"] if node["type"] == "DiagonalParams" else []
+    words += [name for name in ("peephole", "projection", "norm", "coupled") if node.get(name) is not None]
+    clip = node["clip"] or {}
+    words += [f"clip {name} {clip[name]:g}" for name in ("cell", "gates") if clip.get(name) is not None]
+    return ", ".join(words + ["no bias"] * (node["b"] is None)) or "plain"
+
+
+def _count(tree) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def _plot(path: Path, layers) -> None:
+    """The weights of every layer and direction by gate, one below the other."""
+    from jax_lstm import plot
+
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'jax_lstm[plot]'") from error
+    picture = Figure(figsize=(8, 6 * len(layers)), layout="constrained")
+    for part, (name, params) in zip(picture.subfigures(len(layers), squeeze=False)[:, 0], layers, strict=True):
+        part.suptitle(f"layer {name}")
+        plot.weights(params, figure=part)
+    with replacing(path) as temporary:
+        picture.savefig(temporary, format=path.suffix[1:] or "png")
