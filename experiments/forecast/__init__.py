@@ -1,0 +1,1 @@
+"""An LSTM against simple forecasts of the airline and the sunspot series."""

@@ -1,0 +1,17 @@
+"""Forecasts of a series with intervals: an ensemble of small LSTMs, trained, tested on rolling origins and compared with simple methods."""
+
+from jax_lstm.forecast._backtest import BASELINES as BASELINES
+from jax_lstm.forecast._backtest import Backtest as Backtest
+from jax_lstm.forecast._backtest import backtest as backtest
+from jax_lstm.forecast._backtest import scale as scale
+from jax_lstm.forecast._backtest import scores as scores
+from jax_lstm.forecast._model import STEPS as STEPS
+from jax_lstm.forecast._model import Forecast as Forecast
+from jax_lstm.forecast._model import Forecaster as Forecaster
+from jax_lstm.forecast._model import explain as explain
+from jax_lstm.forecast._model import fit as fit
+from jax_lstm.forecast._model import load as load
+from jax_lstm.forecast._model import predict as predict
+from jax_lstm.forecast._model import save as save
+from jax_lstm.forecast._table import Table as Table
+from jax_lstm.forecast._table import read_csv as read_csv
