@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from peers import peer
+from peers import CLOSE, assert_same_bits, peer, random
 
 from jax_lstm import Bidirectional, network
 from jax_lstm.interop import from_torch, to_torch
@@ -31,10 +31,6 @@ def numbers(module):
     return {name: value.numpy() for name, value in module.state_dict().items()}
 
 
-def random(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
 def test_values_and_gradients(module):
     xs = random(TIME, BATCH, FEATURES)
     x = torch.from_numpy(xs).requires_grad_()
@@ -48,17 +44,16 @@ def test_values_and_gradients(module):
         return (hs * weigh).sum() + sum(carry.c.sum() for carry in last), (hs, last)
 
     layers = from_torch(module.state_dict())
-    (_, (hs, last)), (grads, grad_xs) = jax.value_and_grad(loss, (0, 1), has_aux=True)(layers, jnp.asarray(xs))
-    close = {"rtol": 1e-4, "atol": 2e-6}  # float32, sums in another order
-    np.testing.assert_allclose(hs, ys.detach(), **close)
-    np.testing.assert_allclose(jnp.stack([carry.h for carry in last]), h.detach(), **close)
-    np.testing.assert_allclose(jnp.stack([carry.c for carry in last]), c.detach(), **close)
-    np.testing.assert_allclose(grad_xs, x.grad, **close)
+    (_, (hs, last)), (grads, grad_xs) = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(layers, jnp.asarray(xs))
+    np.testing.assert_allclose(hs, ys.detach(), **CLOSE)
+    np.testing.assert_allclose(jnp.stack([carry.h for carry in last]), h.detach(), **CLOSE)
+    np.testing.assert_allclose(jnp.stack([carry.c for carry in last]), c.detach(), **CLOSE)
+    np.testing.assert_allclose(grad_xs, x.grad, **CLOSE)
     theirs = {name: value.grad.numpy() for name, value in module.named_parameters()}
     ours = to_torch(grads)
     for name, grad in theirs.items():
         # one bias here, the sum of PyTorch's two: the gradient of each of the two is that of the sum
-        np.testing.assert_allclose(ours[name.replace("bias_hh", "bias_ih")], grad, **close, err_msg=name)
+        np.testing.assert_allclose(ours[name.replace("bias_hh", "bias_ih")], grad, **CLOSE, err_msg=name)
 
 
 def test_ragged(module):
@@ -67,9 +62,9 @@ def test_ragged(module):
     ys, (h, _) = module(packed)
     ys, _ = torch.nn.utils.rnn.pad_packed_sequence(ys, total_length=TIME)
     carries, hs = network(from_torch(numbers(module)), jnp.asarray(xs), lengths=jnp.asarray(lengths))
-    np.testing.assert_allclose(hs, ys.detach(), rtol=1e-4, atol=2e-6)
+    np.testing.assert_allclose(hs, ys.detach(), **CLOSE)
     last = carries[-1].backward if module.bidirectional else carries[-1]
-    np.testing.assert_allclose(last.h, h[-1].detach(), rtol=1e-4, atol=2e-6)
+    np.testing.assert_allclose(last.h, h[-1].detach(), **CLOSE)
 
 
 def test_length_zero_is_pytorchs_error_and_our_initial_carry(module):
@@ -90,8 +85,7 @@ def test_export_runs_in_pytorch_and_comes_back_to_the_bit(module):
     x = torch.from_numpy(random(TIME, BATCH, FEATURES))
     torch.testing.assert_close(copy(x)[0], module(x)[0])
     again = from_torch(copy.state_dict())
-    assert jax.tree.structure(again) == jax.tree.structure(layers)
-    assert all(a.tobytes() == b.tobytes() for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(layers), strict=True))
+    assert_same_bits(again, layers)
 
 
 def test_an_lstm_inside_a_module_is_found():

@@ -95,14 +95,15 @@ def read(stored: Stored, features: int | None = None) -> LSTMParams:
     if projection:
         out = _turn(layout, arrays[layout.projection]).shape[-1] if arrays[layout.projection].ndim == 2 else hidden
     joined = layout.w_x == layout.w_h
+    after_another = features is not None
     if features is None:
         features = max(1, turned[0] - out * joined)
     shapes = _shapes(layout, features, hidden, out)
     for key, array in arrays.items():
         if array.shape != shapes[key]:
             raise ValueError(
-                f"{name}[{key!r}] has shape {array.shape}, expected {shapes[key]}, for {features} inputs (as many as the layer before it "
-                f"gives, or as its own input weights take), {hidden} units and {out} outputs"
+                f"{name}[{key!r}] has shape {array.shape}, expected {shapes[key]} for {features} inputs, {hidden} units and {out} outputs, "
+                f"as {first!r} has shape {given}" + (f" and the layer before it {features} outputs" if after_another else "")
             )
         if array.dtype != arrays[first].dtype:
             raise TypeError(f"{name}[{key!r}] is {array.dtype}, but {name}[{first!r}] is {arrays[first].dtype}: give all one dtype")

@@ -178,6 +178,8 @@ class _Node:
         activations = [name.decode() for name in self.attributes.get("activations", [])]
         if activations and [name.lower() for name in activations] != _ACTIVATIONS * self.directions:
             raise ValueError(f"{self.name} has activations {', '.join(activations)}, expected Sigmoid, Tanh, Tanh: network has no others")
+        if not self.attributes.get("clip", 1.0) > 0:
+            raise ValueError(f"{self.name} has clip {self.attributes['clip']}, expected a positive number, or no such attribute")
         self.batch_first = self.attributes.get("layout", 0) == 1
         self.axes = "btdh" if self.batch_first else "tdbh"
         self.hidden = self.weight("R").shape[-1]
@@ -215,7 +217,7 @@ class _Node:
         """The weights of the directions, in the layout of the format."""
         cells = []
         for d in range(self.directions):
-            arrays = {role: self.weight(role)[d] for role in ("W", "R", "P") if self.inputs.get(role)}
+            arrays = {role: self.weight(role)[d] for role in ("W", "R", "P") if role in "WR" or self.inputs.get(role)}
             if self.inputs.get("B"):
                 arrays["Wb"], arrays["Rb"] = np.split(self.weight("B")[d], 2)
             cells.append(Stored(ONNX, arrays, self.name))
