@@ -55,17 +55,21 @@ def cell(params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, Trace]:
 
 def products(params: Params, x, h):
     """The matrix products of a step, `x W_x + h W_h`; apart, as a pair, where each is normalised by itself."""
-    z_x = _dot(x, params.w_x)
+    z_x = dot(x, params.w_x)
     if isinstance(params, DiagonalParams):
-        gates = params.w_h.shape[0] // h.shape[-1]
+        gates = params.w_h.shape[-1] // h.shape[-1]
         z_h = jnp.concatenate([h] * gates, axis=-1) * _rows(params.w_h, h)
     else:
-        z_h = _dot(h, params.w_h)
+        z_h = dot(h, params.w_h)
     return z_x + z_h if params.norm is None else (z_x, z_h)
 
 
-def update(params: Params, z, c):
-    """The pointwise part of a step, where every variant lives: `(z, c) -> (m, c, trace)`, computed in the dtype of `z`."""
+def update(params: Params, z, c, known: Trace | None = None):
+    """The pointwise part of a step, where every variant lives: `(z, c) -> (m, c, trace)`, computed in the dtype of `z`.
+
+    A backward pass that has kept the gates gives them as `known`: they are taken as they are, and only differentiated.
+    """
+    known = Trace(*(None,) * 6) if known is None else known
     dtype = c.dtype
     if params.norm is not None:
         z_x, z_h = z
@@ -80,13 +84,13 @@ def update(params: Params, z, c):
         z_f = [z + p * c for z, p in zip(z_f, p_f, strict=True)]
 
     bound = Clip() if params.clip is None else params.clip
-    i = jax.nn.sigmoid(_clip(z_i, bound.gates))
-    f = jax.nn.sigmoid(_clip(z_f[0], bound.gates)) if z_f else 1 - i
-    g = jnp.tanh(_clip(z_g, bound.gates))
+    i = _sigmoid(_clip(z_i, bound.gates), known.input_gate)
+    f = _sigmoid(_clip(z_f[0], bound.gates), known.forget_gate) if z_f else 1 - i
+    g = _tanh(_clip(z_g, bound.gates), known.candidate)
     c = _clip(f * c + i * g, bound.cell)
     if params.peephole is not None:
         z_o = z_o + p_o * c
-    o = jax.nn.sigmoid(_clip(z_o, bound.gates))
+    o = _sigmoid(_clip(z_o, bound.gates), known.output_gate)
     shown = c if params.norm is None else _normalise(c) * _rows(params.norm.scale_c, c) + _rows(params.norm.bias_c, c)
     m = o * jnp.tanh(shown)
     f, i, g, c, o, m = (value.astype(dtype) for value in (f, i, g, c, o, m))
@@ -95,12 +99,37 @@ def update(params: Params, z, c):
 
 def project(params: Params, m):
     """The hidden state from the update's result: `m W_p`, or `m` itself."""
-    return m if params.projection is None else _dot(m, params.projection).astype(m.dtype)
+    return m if params.projection is None else dot(m, params.projection).astype(m.dtype)
 
 
-def _dot(a, w):
-    half = a.dtype in (jnp.bfloat16, jnp.float16)
-    return jnp.dot(a, w, preferred_element_type=jnp.float32 if half else None)
+def _sigmoid(z, known=None):
+    return jax.nn.sigmoid(z) if known is None else _recall(z, known, known * (1 - known))
+
+
+def _tanh(z, known=None):
+    return jnp.tanh(z) if known is None else _recall(z, known, 1 - known * known)
+
+
+@jax.custom_jvp
+def _recall(z, value, slope):
+    """A function of `z` whose `value` and `slope` are known; `z` itself is not looked at."""
+    return value
+
+
+@_recall.defjvp
+def _recall_jvp(primals, tangents):
+    (_, value, slope), (z_dot, value_dot, _) = primals, tangents
+    return value, slope * z_dot + value_dot
+
+
+def wide_dtype(dtype):
+    """The dtype that sums of products are made in: float32 for half precision, else the dtype itself."""
+    return jnp.float32 if jnp.dtype(dtype).itemsize == 2 else dtype
+
+
+def dot(a, w):
+    """The product over the last axis of `a` and the first of `w`; half precision is accumulated in float32."""
+    return jnp.dot(a, w, preferred_element_type=wide_dtype(a.dtype))
 
 
 def _clip(value, bound: float | None):
@@ -109,7 +138,7 @@ def _clip(value, bound: float | None):
 
 def _rows(vector, like):
     """A vector over features, ready to meet an array with batch axes (rank promotion may be forbidden)."""
-    return jnp.expand_dims(vector, range(like.ndim - 1)).astype(like.dtype)
+    return jnp.expand_dims(vector, range(like.ndim - vector.ndim)).astype(like.dtype)
 
 
 def _normalise(z):

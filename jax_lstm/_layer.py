@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax_lstm import _checks
 from jax_lstm._step import Shared, Steps, silence
 from jax_lstm._types import Carry, Params, Trace, Zoneout
-from jax_lstm.schedules.scan import scan, scan_trace
+from jax_lstm.schedules import SCHEDULES
+from jax_lstm.schedules.scan import scan_trace
 
 
 def lstm(
@@ -131,12 +132,14 @@ def _arrange(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask,
         drawn = Zoneout(*(keep if jnp.ndim(keep) else None for keep in zoneout))
         share = Zoneout(*(None if jnp.ndim(keep) else keep for keep in zoneout))
     carry = zero_carry(params, xs) if carry is None else carry
+    if resets is not None and reset_to is None:
+        reset_to = carry
     return params, Shared(carry, recurrent_mask, share, reset_to), Steps(silence(xs, valid), valid, resets, drawn)
 
 
 @partial(jax.jit, static_argnames=("reverse", "schedule"))
 def _lstm(*arguments, reverse, schedule):
-    return scan(*_arrange(*arguments), reverse=reverse)
+    return SCHEDULES[schedule](*_arrange(*arguments), reverse=reverse)
 
 
 @partial(jax.jit, static_argnames="reverse")

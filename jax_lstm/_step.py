@@ -24,9 +24,8 @@ class Steps(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """What all steps share: the `initial` carry, the factor on the hidden state (variational dropout), the shares of zoneout.
-
-    `reset_to` is the carry that a reset puts back where it is not `initial`: in the later chunks of a stream.
+    """What all steps share: the `initial` carry, the factor on the hidden state (variational dropout), the shares of zoneout, and the
+    carry that a reset puts back.
     """
 
     initial: Carry
@@ -47,7 +46,7 @@ def step(params: Params, shared: Shared, carry: Carry, now: Steps) -> tuple[Carr
 def enter(shared: Shared, carry: Carry, now: Steps) -> tuple[Carry, jax.Array]:
     """The carry the step starts from, and the hidden state its products see."""
     if now.reset is not None:
-        carry = _choose(now.reset, shared.initial if shared.reset_to is None else shared.reset_to, carry)
+        carry = _choose(now.reset, shared.reset_to, carry)
     return carry, carry.h if shared.recurrent_mask is None else carry.h * shared.recurrent_mask
 
 
