@@ -13,5 +13,6 @@ from jax_lstm.forecast._model import fit as fit
 from jax_lstm.forecast._model import load as load
 from jax_lstm.forecast._model import predict as predict
 from jax_lstm.forecast._model import save as save
+from jax_lstm.forecast._table import Calendar as Calendar
 from jax_lstm.forecast._table import Table as Table
 from jax_lstm.forecast._table import read_csv as read_csv

@@ -20,7 +20,7 @@ from jax_lstm import checkpoint, train
 from jax_lstm._init import init
 from jax_lstm._layer import lstm, trace
 from jax_lstm._readout import readout
-from jax_lstm._types import LSTMParams, Readout, Trace
+from jax_lstm._types import Bidirectional, Params, Readout, Trace
 from jax_lstm.forecast._series import Preparation, apply, prepare, undo, windows
 
 LEVELS = (80, 95)
@@ -41,7 +41,7 @@ class Forecaster(NamedTuple):
         about: what the model was fitted to, anything that JSON keeps.
     """
 
-    layer: LSTMParams
+    layer: Params
     readout: Readout
     preparation: Preparation
     offsets: np.ndarray
@@ -205,13 +205,13 @@ def load(path: str | os.PathLike) -> Forecaster:
         ValueError: a file that holds no forecaster, or is damaged.
     """
     (layer, *_), out, metadata = checkpoint.load(path)
-    if "forecaster" not in (metadata or {}) or out is None:
+    facts = (metadata or {}).get("forecaster")
+    if facts is None or out is None or isinstance(layer, Bidirectional):
         raise ValueError(f"{os.fspath(path)} holds a network but no forecaster: make one with jax-lstm fit")
-    facts = metadata["forecaster"]
     return Forecaster(layer, out, Preparation(**facts["preparation"]), np.array(facts["offsets"]), facts["about"])
 
 
-def _start(key, *, columns: int, window: int, horizon: int) -> tuple[LSTMParams, Readout]:
+def _start(key, *, columns: int, window: int, horizon: int) -> tuple[Params, Readout]:
     """A member before training: its readout is zero, so that it begins as the naive forecast of the prepared series."""
     wide = HIDDEN + window * columns
     return init(key, columns, HIDDEN, dtype=jnp.float32), Readout(jnp.zeros((wide, horizon), jnp.float32), jnp.zeros(horizon, jnp.float32))
