@@ -21,7 +21,8 @@ _glorot = jax.nn.initializers.glorot_uniform()
 def _orthogonal(key, shape, dtype):
     # One matrix at a time also under vmap: two batched QR factorisations in one program can wait for each other for ever on a CPU of
     # two cores (jaxlib 0.10: each holds a thread of the pool while it waits for the pool).
-    return jax.custom_batching.sequential_vmap(lambda key: jax.nn.initializers.orthogonal()(key, shape, dtype))(key)
+    wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype  # there is no QR factorisation of half precision
+    return jax.custom_batching.sequential_vmap(lambda key: jax.nn.initializers.orthogonal()(key, shape, wide))(key).astype(dtype)
 
 
 def uniform(hidden: int) -> Initializer:
