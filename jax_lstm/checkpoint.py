@@ -34,7 +34,7 @@ from jax_lstm._types import GATES, Bidirectional, Clip, Coupled, DiagonalParams,
 VERSION = 1
 """The version of the format that `save` writes; `load` reads this one and refuses newer ones."""
 
-DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+_DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 _KINDS = {kind.__name__: kind for kind in (LSTMParams, DiagonalParams, Bidirectional, LayerNorm, Coupled, Clip, Readout)}
 _ABOUT = {
     "w_x": "(features, gates*hidden): input weights of x @ w_x; gate blocks along the last axis in the order that `gates` names",
@@ -121,7 +121,7 @@ def describe(checkpoint: Checkpoint) -> tuple[str, dict[str, np.ndarray]]:
     >>> json.loads(text)["layers"][0]["hidden"], sorted(arrays)
     (5, ['layers.0.b', 'layers.0.w_h', 'layers.0.w_x'])
     """
-    text = json.dumps({**_describe(checkpoint), "about": _ABOUT})
+    text = json.dumps({**_describe(checkpoint), "about": _ABOUT}, allow_nan=False)
     return text, {path: np.ascontiguousarray(array) for path, array in _leaves(checkpoint).items()}
 
 
@@ -162,7 +162,7 @@ def _read(data: bytes, name: str) -> tuple[str, dict[str, np.ndarray]]:
     text = stored["jax_lstm"]
     try:
         version = json.loads(text)["version"]
-        arrays = {key: np.frombuffer(one["data"], DTYPES[one["dtype"]]).reshape(one["shape"]) for key, one in tensors.items()}
+        arrays = {key: np.frombuffer(one["data"], _DTYPES[one["dtype"]]).reshape(one["shape"]) for key, one in tensors.items()}
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{name} is damaged ({error!r}): restore it from a copy") from error
     if version != VERSION:
@@ -209,23 +209,23 @@ def _describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "format": "jax_lstm",
         "version": VERSION,
         "members": list(members),
-        "layers": [_node(layer, len(members)) for layer in checkpoint.layers],
-        "readout": _node(checkpoint.readout, len(members)),
+        "layers": [_node(layer) for layer in checkpoint.layers],
+        "readout": _node(checkpoint.readout),
         "metadata": metadata,
     }
 
 
-def _node(value, members: int):
+def _node(value):
     """One object, array, number or None of the description."""
     kind = type(value)
     if kind not in _KINDS.values():
         return {"dtype": str(value.dtype), "shape": list(value.shape)} if hasattr(value, "dtype") else value
-    node = {"type": kind.__name__, **{field: _node(getattr(value, field), members) for field in kind.__match_args__}}
+    node = {"type": kind.__name__, **{field: _node(getattr(value, field)) for field in kind.__match_args__}}
     if kind in (LSTMParams, DiagonalParams):
         gates = [gate for gate in GATES if value.coupled is None or gate != "forget"]
         hidden = value.w_x.shape[-1] // len(gates)
         out = hidden if value.projection is None else value.projection.shape[-1]
-        node |= {"features": value.w_x.shape[members], "hidden": hidden, "out": out, "gates": gates}
+        node |= {"features": value.w_x.shape[-2], "hidden": hidden, "out": out, "gates": gates}
     return node
 
 
@@ -250,8 +250,8 @@ def _check(checkpoint: Checkpoint) -> tuple[int, ...]:
         """One member's array as the checks want it, without its memory."""
         name = jax.tree_util.keystr(path, simple=True, separator=".")
         dtype = _checks.check_float(leaf, name)
-        if str(dtype) not in DTYPES.values():
-            raise TypeError(f"{name} is {dtype}, expected one of {', '.join(DTYPES.values())}: convert it with astype")
+        if str(dtype) not in _DTYPES.values():
+            raise TypeError(f"{name} is {dtype}, expected one of {', '.join(_DTYPES.values())}: convert it with astype")
         if leaf.shape[: len(members)] != members:
             raise ValueError(
                 f"{name} has shape {leaf.shape}, expected the leading axes {members} of layers[0].w_x: stack all arrays, or none"

@@ -1,4 +1,8 @@
-"""Files of other programs that hold an LSTM, by their suffix: each is read into a `Checkpoint` and written from one."""
+"""Files that hold an LSTM, by their suffix: each is read into a `Checkpoint` and written from one.
+
+Where there is a readout, a `.pt` file holds the keys `lstm.*`, `readout.weight` and `readout.bias`, and a Keras model ends in a linear
+`Dense`. A `.npz` file holds the arrays and the description of a checkpoint.
+"""
 
 from __future__ import annotations
 
