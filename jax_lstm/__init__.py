@@ -5,6 +5,7 @@ from jax_lstm._init import chrono as chrono
 from jax_lstm._init import from_gates as from_gates
 from jax_lstm._init import init as init
 from jax_lstm._init import uniform as uniform
+from jax_lstm._layer import explain_schedule as explain_schedule
 from jax_lstm._layer import lstm as lstm
 from jax_lstm._layer import trace as trace
 from jax_lstm._layer import zero_carry as zero_carry

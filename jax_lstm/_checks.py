@@ -257,6 +257,12 @@ def check_key(key) -> None:
         raise TypeError(f"key is {_what(key)}, expected one key: jax.random.key(0)")
 
 
+def check_schedule(schedule, names) -> None:
+    """The name of a schedule."""
+    if schedule not in names:
+        raise ValueError(f"schedule is {schedule!r}, expected one of {', '.join(map(repr, names))}")
+
+
 def check_rate(rate, name: str) -> None:
     """A share that may be dropped."""
     if isinstance(rate, jax.core.Tracer):

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm import _checks
+from jax_lstm._sharding import over_batch
 from jax_lstm._step import Shared, Steps, silence
 from jax_lstm._types import Carry, Params, Trace, Zoneout
-from jax_lstm.schedules import SCHEDULES
+from jax_lstm.schedules import SCHEDULES, Choice, choose
 from jax_lstm.schedules.scan import scan_trace
 
 
@@ -43,7 +44,8 @@ def lstm(
         reverse: take the steps from the last to the first; the outputs stay in the order of the inputs.
         recurrent_mask: a factor `(*batch, out)` on the hidden state, the same at all steps (variational dropout, `dropout_mask`).
         zoneout: which units keep their last state, or how much of it.
-        schedule: how the work is arranged, `"auto"` or one of `jax_lstm.schedules.SCHEDULES`; the result is the same to rounding.
+        schedule: how the work is arranged, `"auto"` or one of `jax_lstm.schedules.SCHEDULES`; the result is the same to rounding. All but
+            `"scan"` and `"unrolled"` have no forward-mode derivative (`jax.jvp`, `jax.jacfwd`, `jax.hessian`).
 
     Returns:
         The last carry, and the hidden states `(time, *batch, out)`; what is not used costs nothing under `jit`.
@@ -59,7 +61,13 @@ def lstm(
     ((7, 2, 5), (2, 5), True)
     """
     arguments = _check(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout)
-    return _lstm(*arguments, reverse=bool(reverse), schedule=schedule)
+    _checks.check_schedule(schedule, ("auto", *SCHEDULES))
+    try:
+        return _lstm(*arguments, reverse=bool(reverse), schedule=schedule)
+    except TypeError as error:
+        if "forward-mode" in str(error):
+            raise TypeError(f'schedule="{schedule}" has no forward-mode derivative (jvp, jacfwd): ask for schedule="scan"') from error
+        raise
 
 
 def trace(
@@ -85,6 +93,18 @@ def trace(
     ((4, 2), True)
     """
     return _trace(*_check(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout), reverse=bool(reverse))
+
+
+def explain_schedule(params: Params, xs: jax.Array, backend: str | None = None) -> Choice:
+    """What `schedule="auto"` would choose for a layer and its input on one device, and why.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from jax_lstm import init
+    >>> explain_schedule(init(jax.random.key(0), features=1, hidden=2), jnp.ones((3, 1))).reason
+    '3 steps are at most 4: a loop costs more than it saves'
+    """
+    _checks.check_sequence(params, xs)
+    return choose(params, xs.shape, backend)
 
 
 def zero_carry(params: Params, xs: jax.Array) -> Carry:
@@ -139,12 +159,16 @@ def _arrange(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask,
 
 @partial(jax.jit, static_argnames=("reverse", "schedule"))
 def _lstm(*arguments, reverse, schedule):
-    return SCHEDULES[schedule](*_arrange(*arguments), reverse=reverse)
+    def run(params, shared, steps):
+        name = choose(params, steps.x.shape).schedule if schedule == "auto" else schedule
+        return SCHEDULES[name](params, shared, steps, reverse=reverse)
+
+    return over_batch(run, *_arrange(*arguments))
 
 
 @partial(jax.jit, static_argnames="reverse")
 def _trace(*arguments, reverse):
-    return scan_trace(*_arrange(*arguments), reverse=reverse)
+    return over_batch(partial(scan_trace, reverse=reverse), *_arrange(*arguments))
 
 
 def _array(value):

@@ -11,9 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jax_lstm import _checks
-
-BATCH = "batch"
-"""The name of the mesh axis that the batch is sharded over."""
+from jax_lstm._sharding import BATCH
 
 
 def use_all_cores(count: int | None = None) -> int:

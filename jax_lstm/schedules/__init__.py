@@ -1,8 +1,5 @@
-"""How the work of a layer is arranged; the equations stand elsewhere, once."""
+"""How the work of a layer is arranged around the step; the equations stand elsewhere, once."""
 
-from functools import partial
-
-from jax_lstm.schedules.fused import fused
-from jax_lstm.schedules.scan import scan
-
-SCHEDULES = {"auto": scan, "scan": scan, "fused": partial(fused, chunk=16), "deferred": fused}
+from jax_lstm.schedules.choice import SCHEDULES as SCHEDULES
+from jax_lstm.schedules.choice import Choice as Choice
+from jax_lstm.schedules.choice import choose as choose

@@ -73,7 +73,6 @@ def _backward(plan, residuals, cotangents):
     vectors = {name: getattr(params, name) for name in _vectors(params)}
     pooled = _Pooled(jax.tree.map(partial(_widen, batch=batch), vectors), shared.recurrent_mask, shared.reset_to)
 
-
     def step(state, inputs):
         d_after, d_pooled = state
         now, begun, kept_now, d_h = inputs

@@ -1,0 +1,67 @@
+"""Where the batch is spread over devices, each runs the whole recurrence on its own rows, and gradients meet once, after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, PartitionSpec
+
+from jax_lstm._step import Shared, Steps
+from jax_lstm._types import Params
+
+BATCH = "batch"
+"""The name of the mesh axis that the batch is sharded over; with automatic axes it is how a layer knows."""
+
+
+def over_batch(run: Callable, params: Params, shared: Shared, steps: Steps):
+    """`run(params, shared, steps)`, on every device by itself where the batch axes of `steps.x` are sharded.
+
+    An explicit mesh says so in the types. Under an automatic one the first batch axis is taken to lie along the axis named `BATCH`.
+    """
+    mesh, batch = _batch_spec(steps.x)
+    if not any(batch) or any(_spec_of(leaf) for leaf in jax.tree.leaves(params)):
+        return _alone(run)(params, shared, steps)
+    axes = {name for entry in batch if entry is not None for name in (entry if isinstance(entry, tuple) else (entry,))}
+    specs = (
+        jax.tree.map(lambda _: PartitionSpec(), params),
+        jax.tree.map(lambda leaf: PartitionSpec(*batch) if jnp.ndim(leaf) else PartitionSpec(), shared),
+        jax.tree.map(lambda _: PartitionSpec(None, *batch), steps),
+    )
+    if all(kind == AxisType.Explicit for kind in mesh.axis_types):
+        params, shared, steps = jax.tree.map(partial(_reshard, mesh), (params, shared, steps), specs)
+    outs = (PartitionSpec(*batch), PartitionSpec(None, *batch))
+    return jax.shard_map(_alone(run), mesh=mesh, in_specs=specs, out_specs=outs, axis_names=axes)(params, shared, steps)
+
+
+def _batch_spec(xs):
+    """The mesh of an array `(time, *batch, features)`, and one entry for each batch axis: the mesh axes it lies along, or None."""
+    sharding = jax.typeof(xs).sharding
+    mesh, count = sharding.mesh, xs.ndim - 2
+    explicit = tuple(sharding.spec)[1 : 1 + count]
+    if any(explicit):
+        return mesh, explicit
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    if count and kinds.get(BATCH) == AxisType.Auto and xs.shape[1] % mesh.shape[BATCH] == 0:
+        return mesh, (BATCH, *(None,) * (count - 1))
+    return mesh, ()
+
+
+def _spec_of(leaf) -> bool:
+    return any(jax.typeof(leaf).sharding.spec)
+
+
+def _reshard(mesh, leaf, spec):
+    return jax.sharding.reshard(leaf, jax.sharding.NamedSharding(mesh, spec)) if jnp.ndim(leaf) else leaf
+
+
+def _alone(run):
+    """`run`, with parameters that are each device's own from the start: their gradients are then added up once, at the end."""
+
+    def alone(params, shared, steps):
+        zero = jnp.zeros_like(steps.x[(0,) * steps.x.ndim])
+        return run(jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), params), shared, steps)
+
+    return alone
