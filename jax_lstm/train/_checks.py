@@ -45,7 +45,7 @@ def check_params(params) -> None:
 def check_data(data, axes: tuple[int, ...], batch_size: int | None, carry, chunk: int | None, mesh) -> None:
     """Arrays in memory whose rows, or time steps, are as many as each other and as a step wants."""
     if chunk is not None and carry is None:
-        raise ValueError("chunk is given without a carry: give the carry that the stream starts from, such as zero_carry(params, (batch,))")
+        raise ValueError("chunk is given without a carry: give the carry that the stream starts from, such as zero_carry(params, xs)")
     if come_in_batches(data):
         if batch_size is not None or chunk is not None:
             raise ValueError("batch_size and chunk cut arrays in memory, but data is an iterator: each of its batches is a step as it is")
