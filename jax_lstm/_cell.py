@@ -69,7 +69,7 @@ def update(params: Params, z, c, known: Trace | None = None):
 
     A backward pass that has kept the gates gives them as `known`: they are taken as they are, and only differentiated.
     """
-    known = Trace(*(None,) * 6) if known is None else known
+    i_, f_, g_, o_ = (None,) * 4 if known is None else (known.input_gate, known.forget_gate, known.candidate, known.output_gate)
     dtype = c.dtype
     if params.norm is not None:
         z_x, z_h = z
@@ -84,13 +84,13 @@ def update(params: Params, z, c, known: Trace | None = None):
         z_f = [z + p * c for z, p in zip(z_f, p_f, strict=True)]
 
     bound = Clip() if params.clip is None else params.clip
-    i = _sigmoid(_clip(z_i, bound.gates), known.input_gate)
-    f = _sigmoid(_clip(z_f[0], bound.gates), known.forget_gate) if z_f else 1 - i
-    g = _tanh(_clip(z_g, bound.gates), known.candidate)
+    i = _sigmoid(_clip(z_i, bound.gates), i_)
+    f = _sigmoid(_clip(z_f[0], bound.gates), f_) if z_f else 1 - i
+    g = _tanh(_clip(z_g, bound.gates), g_)
     c = _clip(f * c + i * g, bound.cell)
     if params.peephole is not None:
         z_o = z_o + p_o * c
-    o = _sigmoid(_clip(z_o, bound.gates), known.output_gate)
+    o = _sigmoid(_clip(z_o, bound.gates), o_)
     shown = c if params.norm is None else _normalise(c) * _rows(params.norm.scale_c, c) + _rows(params.norm.bias_c, c)
     m = o * jnp.tanh(shown)
     f, i, g, c, o, m = (value.astype(dtype) for value in (f, i, g, c, o, m))

@@ -45,7 +45,7 @@ def step(params: Params, shared: Shared, carry: Carry, now: Steps) -> tuple[Carr
 
 def enter(shared: Shared, carry: Carry, now: Steps) -> tuple[Carry, jax.Array]:
     """The carry the step starts from, and the hidden state its products see."""
-    if now.reset is not None:
+    if now.reset is not None and shared.reset_to is not None:
         carry = _choose(now.reset, shared.reset_to, carry)
     return carry, carry.h if shared.recurrent_mask is None else carry.h * shared.recurrent_mask
 
