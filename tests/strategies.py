@@ -13,14 +13,9 @@ import oracle
 from hypothesis import strategies as st
 
 from jax_lstm import Carry, Clip, Zoneout, init
+from jax_lstm.schedules import SCHEDULES as _SCHEDULES
 
-try:
-    from jax_lstm.schedules import SCHEDULES as _BY_NAME
-
-    SCHEDULES = ("auto", *_BY_NAME)
-except ImportError:
-    SCHEDULES = ("auto",)
-
+SCHEDULES = tuple(_SCHEDULES)
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "no bias": {"bias": False},

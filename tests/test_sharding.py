@@ -1,0 +1,124 @@
+"""Eight devices give what one gives, under both kinds of mesh axes; and no step of a loop waits for another device."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+from strategies import SCHEDULES
+
+from jax_lstm import Carry, init, init_network, lstm, network, trace
+from jax_lstm.parallel import BATCH, batch_mesh, replicate, shard_batch
+
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
+# plain autodiff adds up the gradient of the weights step by step, and so over devices at every step
+DEFERRED = [schedule for schedule in SCHEDULES if schedule != "scan"]
+COLLECTIVE = re.compile(r"\b(all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(-start)?\(")
+TIME, ROWS, FEATURES, HIDDEN = 6, 16, 2, 3
+
+PARAMS = init(jax.random.key(0), FEATURES, HIDDEN, peephole=True)
+XS = jax.random.normal(jax.random.key(1), (TIME, ROWS, FEATURES))
+CARRY = Carry(*jax.random.normal(jax.random.key(2), (2, ROWS, HIDDEN)))
+LENGTHS = jnp.arange(ROWS, dtype=jnp.int32) % (TIME + 1)
+RESETS = jax.random.bernoulli(jax.random.key(3), 0.2, (TIME, ROWS))
+
+
+def loss(params, xs, carry, lengths, resets, *, schedule):
+    last, hs = lstm(params, xs, carry, lengths=lengths, resets=resets, schedule=schedule)
+    return jnp.sum(hs * hs) + jnp.sum(last.h * last.c)
+
+
+def value_and_gradient(schedule):
+    return jax.value_and_grad(partial(loss, schedule=schedule), argnums=(0, 1, 2))
+
+
+def spread(mesh):
+    """The arguments of `loss`, the parameters on every device and the batch over all of them."""
+    xs, resets = shard_batch((XS, RESETS), mesh)
+    carry, lengths = shard_batch((CARRY, LENGTHS), mesh, axis=0)
+    return replicate(PARAMS, mesh), xs, carry, lengths, resets
+
+
+def same(found, expected):
+    # the sum over the batch is taken in another order
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), jax.device_get(found), jax.device_get(expected))
+
+
+def collectives_in_loops(program: str) -> set[str]:
+    """The collectives in the body of any loop of a compiled program, and in what the body calls."""
+    blocks = {}
+    for name, body in re.findall(r"^(?:ENTRY )?%?([\w.\-]+) \([^\n]*\{\n(.*?)^\}", program, re.MULTILINE | re.DOTALL):
+        blocks[name] = body
+    reached = [name for body in blocks.values() for name in re.findall(r"\b(?:body|condition)=%?([\w.\-]+)", body)]
+    assert reached, "the program has no loop"
+    seen, found = set(), set()
+    while reached:
+        name = reached.pop()
+        if name not in seen:
+            seen.add(name)
+            found |= {match[0] for match in COLLECTIVE.findall(blocks[name])}
+            reached += [called for called in re.findall(r"%([\w.\-]+)", blocks[name]) if called in blocks]
+    return found
+
+
+@every_schedule
+@pytest.mark.parametrize("explicit", [False, True], ids=["automatic axes", "explicit axes"])
+def test_eight_devices_give_what_one_gives(schedule, explicit):
+    run = value_and_gradient(schedule)
+    expected = jax.jit(run)(PARAMS, XS, CARRY, LENGTHS, RESETS)
+    mesh = batch_mesh(explicit=explicit)
+    assert mesh.size == 8
+    with jax.set_mesh(mesh):
+        found = jax.jit(run)(*spread(mesh))
+    same(found, expected)
+    assert len(found[1][1].sharding.device_set) == 8
+
+
+@pytest.mark.parametrize("schedule", DEFERRED)
+@pytest.mark.parametrize("explicit", [False, True], ids=["automatic axes", "explicit axes"])
+def test_no_collective_inside_the_loop(schedule, explicit):
+    mesh = batch_mesh(explicit=explicit)
+    with jax.set_mesh(mesh):
+        program = jax.jit(value_and_gradient(schedule)).lower(*spread(mesh)).compile().as_text()
+    assert COLLECTIVE.search(program), "the gradients of the weights are not reduced at all"
+    assert collectives_in_loops(program) == set()
+
+
+def test_the_plain_schedule_shows_what_is_looked_for():
+    """The gradient of a plain scan over a sharded batch reduces inside the loop: the search finds it."""
+    mesh = batch_mesh()
+    with jax.set_mesh(mesh):
+        program = jax.jit(value_and_gradient("scan")).lower(*spread(mesh)).compile().as_text()
+    assert collectives_in_loops(program) == {"all-reduce"}
+
+
+@every_schedule
+def test_inside_shard_map(schedule):
+    mesh = batch_mesh()
+    over_rows, over_columns = P(BATCH), P(None, BATCH)
+
+    def gradients(params, xs, carry, lengths, resets):
+        of_params, of_xs = jax.grad(partial(loss, schedule=schedule), argnums=(0, 1))(params, xs, carry, lengths, resets)
+        return of_params, of_xs
+
+    mapped = jax.shard_map(
+        gradients, mesh=mesh, in_specs=(P(), over_columns, over_rows, over_rows, over_columns), out_specs=(P(), over_columns)
+    )
+    # the parameters are the same on all devices, so their gradient is summed over them by the rules of shard_map itself
+    found = jax.jit(mapped)(*spread(mesh))
+    same(found, jax.jit(value_and_gradient(schedule))(PARAMS, XS, CARRY, LENGTHS, RESETS)[1][:2])
+
+
+@pytest.mark.parametrize("explicit", [False, True], ids=["automatic axes", "explicit axes"])
+def test_networks_and_traces(explicit):
+    layers = init_network(jax.random.key(0), FEATURES, [HIDDEN, HIDDEN], bidirectional=True, norm=True)
+    mesh = batch_mesh(explicit=explicit)
+    xs, lengths = shard_batch(XS, mesh), shard_batch(LENGTHS, mesh, axis=0)
+    with jax.set_mesh(mesh):
+        found = jax.jit(network)(replicate(layers, mesh), xs, lengths=lengths)
+        found_trace = jax.jit(trace)(replicate(PARAMS, mesh), xs, lengths=lengths)
+    same(found, network(layers, XS, lengths=LENGTHS))
+    same(found_trace, trace(PARAMS, XS, lengths=LENGTHS))
