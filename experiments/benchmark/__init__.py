@@ -1,0 +1,1 @@
+"""How fast, beside everybody else on the same work in the same process."""
