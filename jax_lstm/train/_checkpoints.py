@@ -103,6 +103,8 @@ class Store:
         about = {"run": self._run, "digest": _digest(arrays)}
         try:
             with _quiet():
+                if step in self._manager.all_steps():  # one that could not be read, or the run would not be here
+                    self._manager.delete(step)
                 self._manager.save(
                     step, args=self._args.Composite(state=self._args.StandardSave(arrays), about=self._args.JsonSave(about)), force=True
                 )

@@ -1,0 +1,167 @@
+"""Checkpoints: a run goes on from the last good one, and what cannot be written or read is said in one line."""
+
+import os
+import resource
+import sys
+from contextlib import contextmanager
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import train_child
+
+from jax_lstm import init, lstm, zero_carry
+from jax_lstm.parallel import batch_mesh
+from jax_lstm.train import Checkpoints, fit
+
+KEY = jax.random.key(0)
+X = np.arange(32, dtype=np.float32)
+SGD = optax.sgd(0.1)
+
+
+def shrink(w, x, key):
+    return jnp.mean((w - x - jax.random.normal(key, x.shape)) ** 2)
+
+
+def line(folder, steps=6, every=2, w=0.0, **changes):
+    """A run of the smallest kind."""
+    given = dict(key=KEY, batch_size=8) | changes
+    return fit(shrink, w, X, SGD, steps=steps, checkpoints=Checkpoints(folder, every), **given)
+
+
+def assert_same(one, other):
+    one, other = train_child.leaves(one), train_child.leaves(other)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_a_run_in_parts_is_the_whole_run(tmp_path):
+    """Named tuples, fields that are None, a clip in the structure, keys in the optimiser's state, histories cut short."""
+    whole = train_child.run(None, 1, steps=60)
+    train_child.run(tmp_path, every=5, steps=23)
+    assert sorted(os.listdir(tmp_path)) == ["15", "20", "23"]
+    assert_same(train_child.run(tmp_path, every=50, steps=60), whole)
+    assert sorted(os.listdir(tmp_path)) == ["23", "50", "60"]
+    assert_same(train_child.run(tmp_path, every=50, steps=60), whole)
+
+
+def test_a_stream_goes_on_with_its_carry_on_a_mesh_and_off_it(tmp_path):
+    layer, xs = init(KEY, 1, 2), jax.random.normal(KEY, (40, 8, 1))
+
+    def loss(params, carry, chunk, key):
+        carry, hs = lstm(params, chunk, carry)
+        return jnp.mean((hs - 0.1) ** 2), carry
+
+    def run(steps, mesh, folder=None):
+        checkpoints = None if folder is None else Checkpoints(folder)
+        carry = zero_carry(layer, xs)
+        options = dict(key=KEY, carry=carry, chunk=4, batch_axis=1, mesh=mesh, checkpoints=checkpoints)
+        return fit(loss, layer, xs, SGD, steps=steps, **options)
+
+    for name, mesh in (("off", None), ("on", batch_mesh())):
+        run(7, mesh, tmp_path / name)
+        assert_same(run(14, mesh, tmp_path / name), run(14, mesh))
+
+
+def test_members_and_iterators_go_on(tmp_path):
+    keys = jax.random.split(KEY, 3)
+
+    def members(steps, folder=None):
+        checkpoints = None if folder is None else Checkpoints(folder)
+        return fit(shrink, jnp.zeros(3), X, SGD, key=keys, steps=steps, batch_size=8, checkpoints=checkpoints)
+
+    members(3, tmp_path / "members")
+    assert_same(members(8, tmp_path / "members"), members(8))
+
+    def drawn(steps, folder=None, start=lambda step: (X + i for i in range(step, 99))):
+        checkpoints = None if folder is None else Checkpoints(folder)
+        return fit(shrink, jnp.zeros(()), start, SGD, key=KEY, steps=steps, checkpoints=checkpoints)
+
+    drawn(3, tmp_path / "made")
+    assert_same(drawn(8, tmp_path / "made"), drawn(8))
+    drawn(3, tmp_path / "drawn", (X + i for i in range(99)))
+    assert_same(drawn(8, tmp_path / "drawn", (X + i for i in range(99))), drawn(8))
+
+
+def test_a_run_that_has_diverged_stays_so(tmp_path):
+    def loss(w, x, key):
+        return jnp.where(w > 2.5, jnp.nan, -w)
+
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match="in step 4"):
+            fitted = fit(loss, jnp.zeros(()), X, optax.sgd(1.0), key=KEY, steps=9, checkpoints=Checkpoints(tmp_path, every=2))
+        assert float(fitted.params) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(key=jax.random.key(7)), r"key is \[0, 0\] in step 6 and \[0, 7\] now"),
+        (dict(batch_size=4), "batch_size is 8 in step 6 and 4 now"),
+        (dict(w=np.zeros(1, np.float32)), r"state.best is float32\[\] in step 6 and float32\[1\] now"),
+        (dict(steps=4), "a checkpoint of step 6, but steps is 4"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, changes, message):
+    line(tmp_path)
+    with pytest.raises(ValueError, match=message) as refusal:
+        line(tmp_path, **changes)
+    assert "\n" not in str(refusal.value)
+    assert sorted(os.listdir(tmp_path)) == ["2", "4", "6"]
+
+
+@contextmanager
+def no_more_than(size: int):
+    """Files of this process end at so many bytes, as on a disk that is full; Python ignores the signal that comes with it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on file sizes to set")
+def test_a_full_disk_is_said_and_leaves_the_last_good_checkpoint(tmp_path):
+    whole = line(tmp_path / "whole", steps=12)
+    line(tmp_path / "full", steps=6)
+    with (
+        no_more_than(100),
+        pytest.raises(OSError, match=r"the checkpoint of step 8 could not be written .* the last good one is of step 6") as refusal,
+    ):
+        line(tmp_path / "full", steps=12)
+    assert "\n" not in str(refusal.value)
+    assert "File too large" in str(refusal.value)
+    assert_same(line(tmp_path / "full", steps=12), whole)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OSError, match=r"checkpoints cannot be kept in .* give another folder") as refusal:
+            line(folder)
+        assert "\n" not in str(refusal.value)
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write everywhere
+    with pytest.raises(OSError, match=r"no permission to write in .* give another folder"):
+        line(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["state/_METADATA", "about/metadata", "digest"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, what):
+    whole = line(tmp_path)
+    if what == "digest":
+        about = tmp_path / "6" / "about" / "metadata"
+        about.write_text(about.read_text().replace('"digest":', '"digest": 1'))
+    else:
+        damaged = tmp_path / "6" / what
+        damaged.write_bytes(damaged.read_bytes()[:20])
+    with pytest.warns(UserWarning, match="the checkpoint of step 6 in .* cannot be read, trying the one before"):
+        again = line(tmp_path)
+    assert_same(again, whole)
+    assert_same(line(tmp_path), whole)
