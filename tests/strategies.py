@@ -16,6 +16,7 @@ from jax_lstm import Carry, Clip, Zoneout, init
 from jax_lstm.schedules import SCHEDULES as _SCHEDULES
 
 SCHEDULES = tuple(_SCHEDULES)
+LONG = tuple(schedule for schedule in SCHEDULES if schedule != "unrolled")  # those fit to be compiled for a thousand steps
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "no bias": {"bias": False},

@@ -98,7 +98,7 @@ ENTRIES = {
 }
 ENTRIES |= {
     f"gradient by {schedule}": lambda v, schedule=schedule: gradient(v["params"], v["xs"], v["carry"], v["lengths"], schedule=schedule)
-    for schedule in SCHEDULES
+    for schedule in ("auto", *SCHEDULES)
 }
 
 

@@ -14,10 +14,11 @@ from jax_lstm import Carry, init, init_network, lstm, network, trace
 from jax_lstm.parallel import BATCH, batch_mesh, replicate, shard_batch
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
-# plain autodiff adds up the gradient of the weights step by step, and so over devices at every step
-DEFERRED = [schedule for schedule in SCHEDULES if schedule != "scan"]
+# plain autodiff adds up the gradient of the weights step by step, and so over devices at every step; unrolled, there is no loop
+DEFERRED = ["auto", *(schedule for schedule in SCHEDULES if schedule not in ("scan", "unrolled"))]
 COLLECTIVE = re.compile(r"\b(all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(-start)?\(")
 TIME, ROWS, FEATURES, HIDDEN = 6, 16, 2, 3
+LONGER = 40  # more than any schedule takes for one chunk
 
 PARAMS = init(jax.random.key(0), FEATURES, HIDDEN, peephole=True)
 XS = jax.random.normal(jax.random.key(1), (TIME, ROWS, FEATURES))
@@ -45,6 +46,14 @@ def spread(mesh):
 def same(found, expected):
     # the sum over the batch is taken in another order
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), jax.device_get(found), jax.device_get(expected))
+
+
+def compiled(schedule, mesh) -> str:
+    """The program of a value and its gradient, for a sequence of several chunks."""
+    params, xs, carry, lengths, resets = spread(mesh)
+    xs, resets = shard_batch((jnp.zeros((LONGER, ROWS, FEATURES)), jnp.zeros((LONGER, ROWS), bool)), mesh)
+    with jax.set_mesh(mesh):
+        return jax.jit(value_and_gradient(schedule)).lower(params, xs, carry, lengths, resets).compile().as_text()
 
 
 def collectives_in_loops(program: str) -> set[str]:
@@ -80,19 +89,14 @@ def test_eight_devices_give_what_one_gives(schedule, explicit):
 @pytest.mark.parametrize("schedule", DEFERRED)
 @pytest.mark.parametrize("explicit", [False, True], ids=["automatic axes", "explicit axes"])
 def test_no_collective_inside_the_loop(schedule, explicit):
-    mesh = batch_mesh(explicit=explicit)
-    with jax.set_mesh(mesh):
-        program = jax.jit(value_and_gradient(schedule)).lower(*spread(mesh)).compile().as_text()
+    program = compiled(schedule, batch_mesh(explicit=explicit))
     assert COLLECTIVE.search(program), "the gradients of the weights are not reduced at all"
     assert collectives_in_loops(program) == set()
 
 
 def test_the_plain_schedule_shows_what_is_looked_for():
     """The gradient of a plain scan over a sharded batch reduces inside the loop: the search finds it."""
-    mesh = batch_mesh()
-    with jax.set_mesh(mesh):
-        program = jax.jit(value_and_gradient("scan")).lower(*spread(mesh)).compile().as_text()
-    assert collectives_in_loops(program) == {"all-reduce"}
+    assert collectives_in_loops(compiled("scan", batch_mesh())) == {"all-reduce"}
 
 
 @every_schedule

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from strategies import SCHEDULES, VARIANTS, make_params
+from strategies import LONG, SCHEDULES, VARIANTS, make_params
 
 from jax_lstm import Zoneout, init_network, lstm, network, trace
 
@@ -75,7 +75,7 @@ def test_networks_with_every_regulariser_under_strict_modes():
     assert any(leaf.any() for leaf in jax.tree.leaves(gradient))
 
 
-@every_schedule
+@pytest.mark.parametrize("schedule", LONG)
 def test_the_final_carry_costs_no_stacked_history(schedule):
     """Where only the last carry is used, the compiled program holds no hidden state of every step."""
     params, _, _ = arguments(jnp.float32, "plain")
