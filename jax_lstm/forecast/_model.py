@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from jax_lstm import checkpoint, train
-from jax_lstm._init import init
+from jax_lstm._init import init, uniform
 from jax_lstm._layer import lstm, trace
 from jax_lstm._readout import readout
 from jax_lstm._types import Bidirectional, Params, Readout, Trace
@@ -27,7 +27,7 @@ LEVELS = (80, 95)
 """The intervals of a forecast, in per cent."""
 
 HIDDEN, WINDOW, STEPS, BATCH = 16, 24, 300, 32
-LEARNING_RATE, DECAY, SCALE = 1e-2, 0.05, 3.0
+LEARNING_RATE, DECAY, SCALE = 1e-2, 0.3, 3.0
 
 
 class Forecaster(NamedTuple):
@@ -127,7 +127,7 @@ def fit(
             use[place, max(0, block[0] - horizon // 2) : block[-1] + 1 + horizon // 2, member] = 0
 
     keys = jax.random.split(jax.random.key(seed), (len(origins), members))
-    params = jax.vmap(jax.vmap(partial(_start, columns=values.shape[1], window=window, horizon=horizon)))(keys)
+    params = _start(keys, columns=values.shape[1], window=window, horizon=horizon)
     fitted = train.fit(
         _loss,
         params,
@@ -211,10 +211,12 @@ def load(path: str | os.PathLike) -> Forecaster:
     return Forecaster(layer, out, Preparation(**facts["preparation"]), np.array(facts["offsets"]), facts["about"])
 
 
-def _start(key, *, columns: int, window: int, horizon: int) -> tuple[Params, Readout]:
-    """A member before training: its readout is zero, so that it begins as the naive forecast of the prepared series."""
-    wide = HIDDEN + window * columns
-    return init(key, columns, HIDDEN, dtype=jnp.float32), Readout(jnp.zeros((wide, horizon), jnp.float32), jnp.zeros(horizon, jnp.float32))
+@partial(jax.jit, static_argnames=("columns", "window", "horizon"))
+def _start(keys, *, columns: int, window: int, horizon: int) -> tuple[Params, Readout]:
+    """The members before training: their readouts are zero, so that they begin as the naive forecast of the prepared series."""
+    one = partial(init, features=columns, hidden=HIDDEN, recurrent_init=uniform(HIDDEN), dtype=jnp.float32)
+    w = jnp.zeros((*keys.shape, HIDDEN + window * columns, horizon), jnp.float32)
+    return jax.vmap(jax.vmap(one))(keys), Readout(w, w[..., 0, :])
 
 
 def _predict(params, features):

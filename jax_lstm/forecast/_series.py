@@ -13,6 +13,10 @@ STRONG = 0.6
 """The seasonal strength (Wang, Smith and Hyndman 2006) from which on seasonal means are taken off."""
 
 
+FADING = 0.7
+"""The weight of a season relative to the one after it."""
+
+
 class Preparation(NamedTuple):
     """How a series is prepared; plain numbers and lists, so that JSON keeps it.
 
@@ -104,14 +108,15 @@ def _raise(series: np.ndarray, power: float) -> np.ndarray:
 
 
 def _seasonal_means(series: np.ndarray, season: int) -> np.ndarray:
-    """The mean of each phase about a centred moving average, where the season is strong; else zeros."""
+    """The mean of each phase about a centred moving average, later seasons weighing more, where the season is strong; else zeros."""
     if season == 1 or len(series) < 3 * season:
         return np.zeros(season)
     kernel = np.ones(season) if season % 2 else np.r_[0.5, np.ones(season - 1), 0.5]
     level = np.convolve(series, kernel / season, "valid")
     half = len(kernel) // 2
     about, phases = series[half : half + len(level)] - level, np.arange(half, half + len(level)) % season
-    means = np.array([about[phases == phase].mean() for phase in range(season)])
+    recency = FADING ** ((len(about) - 1 - np.arange(len(about))) // season)
+    means = np.array([np.average(about[phases == phase], weights=recency[phases == phase]) for phase in range(season)])
     rest = about - means[phases]
     strong = about.var() > 0 and 1 - rest.var() / about.var() > STRONG
     return means - means.mean() if strong else np.zeros(season)
