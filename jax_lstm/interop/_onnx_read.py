@@ -68,7 +68,8 @@ def from_onnx(model) -> OnnxLSTM:
         found = ", ".join(sorted({proto.op_type for proto in graph.proto.node})) or "nothing"
         raise ValueError(f"model has no LSTM operator, it has {found}")
     for before, after in pairwise(nodes):
-        if not any(end is after.proto and axes == after.axes.replace("d", "") for end, _, axes in graph.ends(before)):
+        wanted = after.proto.input[0], after.axes.replace("d", "")
+        if wanted not in [(name, axes) for _, name, axes in graph.ends(before)]:
             raise ValueError(f"{after.name} does not take the outputs of {before.name} as they are: not a stack that network runs")
     if len({node.direction == "reverse" for node in nodes}) > 1:
         raise ValueError("model has LSTMs with direction='reverse' and others without: not a stack that network runs")
