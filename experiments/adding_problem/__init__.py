@@ -1,0 +1,1 @@
+"""Add the two marked numbers of a long sequence. `python -m experiments.adding_problem`."""

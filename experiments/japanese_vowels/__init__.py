@@ -1,0 +1,1 @@
+"""Which of nine speakers says it: ragged utterances, a bidirectional LSTM. `python -m experiments.japanese_vowels`."""

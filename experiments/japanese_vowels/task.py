@@ -1,0 +1,117 @@
+"""The utterances, a bidirectional classifier of them, and its training."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jax_lstm import Readout, init_network, network, readout
+from jax_lstm.train import Fitted, fit
+
+DATA = Path(__file__).parent.parent / "data"
+SPEAKERS = 9
+
+HIDDEN, BATCH, RATE, NOISE, DROPOUT = 32, 27, 1e-2, 0.5, 0.25
+"""Units in each direction, utterances in a minibatch, the largest learning rate, the standard deviation of the noise on the inputs,
+and the dropout: chosen on the training split alone, see the README."""
+
+
+class Utterances(NamedTuple):
+    """`xs (time, utterances, coefficients)`, zero after the end of each; `lengths` and `speakers`, from 0, `(utterances,)`."""
+
+    xs: np.ndarray
+    lengths: np.ndarray
+    speakers: np.ndarray
+
+
+class Classifier(NamedTuple):
+    """Layers for `network`, and a linear readout of the mean of their outputs over an utterance."""
+
+    layers: tuple
+    readout: Readout
+
+
+def load(path: Path) -> Utterances:
+    """The utterances of a `.ts` file: one a line, coefficients separated by `:`, steps by `,`, the speaker (from 1) last.
+
+    Raises:
+        ValueError: a line that is not so, by its number.
+    """
+    xs, speakers = [], []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip() or line.startswith(("#", "@")):
+            continue
+        *series, speaker = line.split(":")
+        try:
+            xs.append(np.array([np.array(values.split(","), np.float32) for values in series]).T)
+            speakers.append(int(speaker) - 1)
+        except ValueError as error:
+            raise ValueError(f"{path.name}, line {number}: expected series of one length, then the speaker: {error}") from None
+    lengths = np.array([len(one) for one in xs], np.int32)
+    padded = [np.pad(one, ((0, lengths.max() - len(one)), (0, 0))) for one in xs]
+    return Utterances(np.stack(padded, axis=1), lengths, np.array(speakers, np.int32))
+
+
+def splits() -> tuple[Utterances, Utterances]:
+    """The training and the test split, each coefficient scaled by its mean and deviation over the training split."""
+    train, test = (load(DATA / f"JapaneseVowels_{name}.ts") for name in ("TRAIN", "TEST"))
+    steps = train.xs[np.arange(len(train.xs))[:, None] < train.lengths]
+    mean, deviation = steps.mean(axis=0), steps.std(axis=0)
+    return tuple(one._replace(xs=(one.xs - mean) / deviation) for one in (train, test))
+
+
+def take(data: Utterances, chosen: np.ndarray) -> Utterances:
+    """Some of the utterances."""
+    return Utterances(data.xs[:, chosen], data.lengths[chosen], data.speakers[chosen])
+
+
+def initialise(key: jax.Array, features: int, **options) -> Classifier:
+    """A classifier, with the options of `jax_lstm.init`."""
+    layer_key, readout_key = jax.random.split(key)
+    layers = init_network(layer_key, features, [HIDDEN], bidirectional=True, **options)
+    width = 2 * (options.get("projection") or HIDDEN)
+    return Classifier(layers, Readout(jax.nn.initializers.glorot_uniform()(readout_key, (width, SPEAKERS)), jnp.zeros(SPEAKERS)))
+
+
+def logits(model: Classifier, xs: jax.Array, lengths: jax.Array, dropout: float = 0.0, key: jax.Array | None = None) -> jax.Array:
+    """What speaks for each speaker, `(utterances, speakers)`; padding adds nothing to the mean, since its outputs are zero."""
+    _, hs = network(model.layers, xs, lengths=lengths, recurrent_dropout=dropout, key=key)
+    return readout(model.readout, hs.sum(axis=0) / lengths[:, None].astype(hs.dtype))
+
+
+def loss(model: Classifier, batch: Utterances, key: jax.Array) -> jax.Array:
+    """The cross-entropy of a minibatch, with noise on the inputs and dropout on the recurrence."""
+    noise_key, dropout_key = jax.random.split(key)
+    noisy = batch.xs + NOISE * jax.random.normal(noise_key, batch.xs.shape)
+    scores = logits(model, noisy, batch.lengths, DROPOUT, dropout_key)
+    return optax.softmax_cross_entropy_with_integer_labels(scores, batch.speakers).mean()
+
+
+@cache
+def optimizer(steps: int) -> optax.GradientTransformation:
+    """One object for each number of steps, so that runs alike share one compilation."""
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(optax.cosine_onecycle_schedule(steps, RATE), weight_decay=1e-3))
+
+
+def train(keys: jax.Array, data: Utterances, epochs: int, **options) -> Fitted:
+    """One classifier for each key, side by side, with the options of `jax_lstm.init`."""
+    models = jax.jit(jax.vmap(lambda key: initialise(key, data.xs.shape[-1], **options)))(keys)
+    steps = epochs * (len(data.lengths) // BATCH)
+    return fit(loss, models, data, optimizer(steps), key=keys, steps=steps, batch_size=BATCH, batch_axis=Utterances(1, 0, 0))
+
+
+@jax.jit
+def probabilities(models: Classifier, data: Utterances) -> jax.Array:
+    """Each model's probabilities `(models, utterances, speakers)`."""
+    return jax.vmap(lambda model: jax.nn.softmax(logits(model, data.xs, data.lengths)))(models)
+
+
+def accuracy(probabilities, speakers: np.ndarray) -> np.ndarray:
+    """The share of utterances whose likeliest speaker is the true one."""
+    return np.mean(np.argmax(probabilities, axis=-1) == speakers, axis=-1)

@@ -1,0 +1,1 @@
+"""Which variants of the LSTM matter, on two tasks. `python -m experiments.variants`."""
