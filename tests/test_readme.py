@@ -3,36 +3,60 @@
 import contextlib
 import io
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
-import jax
 import pytest
 
-README = Path(__file__).parent.parent / "README.md"
-BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+from jax_lstm.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_every_python_block_runs_and_prints_what_follows_it(tmp_path, monkeypatch):
-    blocks = BLOCK.findall(README.read_text("utf-8"))
-    assert any(language == "python" for language, _ in blocks)
+    blocks = BLOCK.findall(README)
+    assert blocks[0][0] == "python" and blocks[1][0] == "text"
     monkeypatch.chdir(tmp_path)
     names: dict = {"__name__": "readme"}
-    # a reader's JAX, rather than the strict one of the tests
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        for (language, code), (after, printed) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
-            if language != "python":
-                continue
+    for (language, code), (after, expected) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
+        if language != "python":
+            continue
+        if "use_all_cores()" in code:  # before the first computation: a program of its own
+            ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
+            assert ran.returncode == 0, ran.stderr
+            printed = ran.stdout
+        else:
             out = io.StringIO()
             with contextlib.redirect_stdout(out):
                 exec(compile(code, "README.md", "exec"), names)
-            if after in ("text", "output"):
-                assert out.getvalue().rstrip() == printed.rstrip(), code
+            printed = out.getvalue()
+        if after == "text":
+            assert printed.rstrip() == expected.rstrip(), code
+
+
+def test_every_command_of_jax_lstm_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("experiments").symlink_to(ROOT / "experiments")
+    commands = [shlex.split(line) for language, code in BLOCK.findall(README) if language == "sh" for line in code.splitlines()]
+    commands = [words[1:] for words in commands if words[0] == "jax-lstm"]
+    assert {words[0] for words in commands} == {"run", "fit", "forecast", "explain", "convert", "show"}
+    for words in commands:
+        assert main(words) == 0, words
+    assert {path.name for path in Path().iterdir()} > {word for words in commands for word in words if word.endswith((".png", ".safetensors"))}
 
 
 @pytest.mark.parametrize("heading", ["## Run it", "## Test it"])
 def test_the_first_block_below_a_heading_is_one_line_of_sh(heading):
-    text = README.read_text("utf-8")
-    assert f"{heading}\n" in text
-    language, code = BLOCK.findall(text.split(f"{heading}\n")[1])[0]
+    language, code = BLOCK.findall(README.split(f"{heading}\n")[1])[0]
     assert language == "sh"
     assert code.count("\n") == 1
+
+
+def test_every_link_leads_somewhere():
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
