@@ -17,6 +17,9 @@ from rich.table import Table
 
 from jax_lstm._files import replacing
 
+BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
+"""What stands between these lines of a README is what the command printed last."""
+
 
 def arguments(name: str, description: str, folder: Path, given: list[str] | None) -> argparse.Namespace:
     """The options that these experiments share."""
@@ -42,7 +45,7 @@ def spread(values, digits: int) -> tuple[str, str]:
 
 
 def write(folder: Path, tables: list[Table], remarks: list[str], picture: Figure, seconds: float) -> None:
-    """Print the tables and remarks, and keep them as `results.md`, and the picture as `figure.png`."""
+    """Print the tables and remarks, and keep them as `results.md` and in the README of the folder, and the picture as `figure.png`."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "optax"))
     machine = f"{seconds:.0f} s on {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {versions}"
     text = io.StringIO()
@@ -54,5 +57,9 @@ def write(folder: Path, tables: list[Table], remarks: list[str], picture: Figure
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "results.md") as temporary:
         temporary.write_text(results)
+    if (readme := folder / "README.md").exists():
+        before, _, rest = readme.read_text().partition(BEGIN)
+        with replacing(readme) as temporary:
+            temporary.write_text(f"{before}{BEGIN}\n{results}\n{END}{rest.partition(END)[2]}")
     with replacing(folder / "figure.png") as temporary:
         picture.savefig(temporary, dpi=80)

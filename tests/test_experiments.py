@@ -79,4 +79,5 @@ def test_the_quick_form_writes_what_it_prints(name, tmp_path, capsys):
     assert (tmp_path / "results.md").read_text() in capsys.readouterr().out
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     kept = Path(module.__file__).parent / "results.md"
+    assert kept.read_text() in kept.with_name("README.md").read_text()
     assert kept.read_text().splitlines()[0] == (tmp_path / "results.md").read_text().splitlines()[0]

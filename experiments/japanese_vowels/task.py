@@ -114,4 +114,4 @@ def probabilities(models: Classifier, data: Utterances) -> jax.Array:
 
 def accuracy(probabilities, speakers: np.ndarray) -> np.ndarray:
     """The share of utterances whose likeliest speaker is the true one."""
-    return np.mean(np.argmax(probabilities, axis=-1) == speakers, axis=-1)
+    return np.mean(np.argmax(np.asarray(probabilities), axis=-1) == speakers, axis=-1)
