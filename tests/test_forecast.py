@@ -162,7 +162,7 @@ def test_a_leading_input_is_learned_from():
         model = forecast.fit(values, origins=[known], **options)[0]
         made = [forecast.predict(model, values[: known + step]).values[0] for step in range(10)]
         spread.append(np.abs(np.array(made) - late[known:]).mean())
-    assert spread[1] < 0.5 * spread[0]
+    assert spread[1] < 0.8 * spread[0]
 
 
 def test_explain_ends_with_the_state_the_forecast_reads(model):

@@ -27,7 +27,10 @@ LEVELS = (80, 95)
 """The intervals of a forecast, in per cent."""
 
 HIDDEN, WINDOW, STEPS, BATCH = 16, 24, 300, 32
+"""The units of each LSTM, the longest window, the steps of training and the windows in a minibatch."""
+
 LEARNING_RATE, DECAY, SCALE = 1e-2, 0.3, 3.0
+"""The first learning rate, which falls to zero as a cosine; AdamW's decay; and what a window is divided by, to lie near ±1."""
 
 
 class Forecaster(NamedTuple):
