@@ -43,11 +43,16 @@ def many_scalars(seconds: float, sequences: int = 100_000, steps: int = 64) -> d
     params = from_gates(GATES)
     compiled = jax.jit(lambda params, xs: lstm(params, xs[..., None])[0].h[..., 0])
     here = jnp.asarray(xs)
-    calls = {"NumPy": lambda: notebook_in_numpy(xs), "jax_lstm": lambda: compiled(params, here)}
+    doubles = xs.astype("float64")  # what NumPy makes of the notebook's numbers
+    calls = {
+        "NumPy, float64": lambda: notebook_in_numpy(doubles),
+        "NumPy, float32": lambda: notebook_in_numpy(xs),
+        "jax_lstm, float32": lambda: compiled(params, here),
+    }
     if len(jax.devices()) > 1:
         mesh = parallel.batch_mesh()
         spread, whole = parallel.shard_batch(here, mesh), parallel.replicate(params, mesh)
-        calls["jax_lstm, all cores"] = lambda: compiled(whole, spread)
+        calls["jax_lstm, float32, all cores"] = lambda: compiled(whole, spread)
     timing.refuse_unequal({name: call() for name, call in calls.items()})
     return {name: 1e3 * t for name, t in timing.in_turn(calls, seconds).items()}
 
