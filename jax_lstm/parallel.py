@@ -26,9 +26,15 @@ def use_all_cores(count: int | None = None) -> int:
     Raises:
         RuntimeError: JAX has already started, so that it is too late.
 
-    >>> devices = use_all_cores()  # doctest: +SKIP
+    Called once JAX runs, as in the second line here, it says so:
+
+    >>> started = jax.devices()
+    >>> use_all_cores(len(started) + 1)
+    Traceback (most recent call last):
+    RuntimeError: JAX has already started: call use_all_cores() before the first computation, at the top of the program
     """
-    count = len(os.sched_getaffinity(0)) if count is None and hasattr(os, "sched_getaffinity") else count or os.cpu_count() or 1
+    if count is None:
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError as error:

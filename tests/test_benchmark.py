@@ -11,14 +11,8 @@ from experiments.benchmark import report, timing, uses
 from experiments.benchmark.ours import all_cores, draw, one_device
 from experiments.benchmark.peers import PEERS, WITHOUT_LENGTHS
 
-MODULES = {
-    "ONNX Runtime": "onnxruntime",
-    "Haiku": "haiku",
-    "Flax linen": "flax",
-    "Flax nnx": "flax",
-    "Keras": "keras",
-    "Equinox": "equinox",
-}
+MODULES = {"ONNX Runtime": "onnxruntime", "Flax linen": "flax", "Flax nnx": "flax"}
+WORK = [(name, ragged) for name in PEERS for ragged in (False, True) if not (ragged and name in WITHOUT_LENGTHS)]
 
 
 @pytest.mark.parametrize(("name", "ragged"), WORK)
