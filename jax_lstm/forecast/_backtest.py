@@ -97,7 +97,8 @@ def backtest(
         raise ValueError(
             f"the series has {rows} values, expected at least {first + horizon} to test {horizon} steps ahead: choose a shorter horizon"
         )
-    apart = max(1, min(horizon, (rows - horizon - first) // (ORIGINS - 1)))
+    # about half a horizon apart, and not a whole one, which would begin every forecast at the same time of the year
+    apart = max(1, min(horizon // 2 + 1, (rows - horizon - first) // (ORIGINS - 1)))
     origins = list(range(rows - horizon, first - 1, -apart))[:ORIGINS][::-1]
     *models, final = fit(values, season=season, horizon=horizon, origins=[*origins, rows], members=members, seed=seed, progress=progress)
     series = values.reshape(rows, -1)[:, 0]
