@@ -191,7 +191,7 @@ def explain(model: Forecaster, values, *, start: int = 0, member: int = 0) -> Tr
     """
     seen, _ = windows(_prepared(model, _columns(values), start), model.window, 0)
     layer = jax.tree.map(lambda leaf: jnp.asarray(leaf[member]), model.layer)
-    _, steps = trace(layer, jnp.asarray(seen.swapaxes(0, 1), jnp.float32))
+    _, steps = trace(layer, jnp.asarray(seen.swapaxes(0, 1) / SCALE, jnp.float32))
     return Trace(*(value[-1] for value in steps))
 
 
