@@ -79,8 +79,7 @@ def test_bfloat16_does_not_stall_over_many_features(schedule):
     np.testing.assert_allclose(to64(hs), exact, rtol=2 * HALF)
 
 
-# plain autodiff adds up the gradient of the weights in their own dtype, step by step; a backward pass of our own does not
-@pytest.mark.parametrize("schedule", [schedule for schedule in LONG if schedule != "scan"])
+@pytest.mark.parametrize("schedule", LONG)
 def test_bfloat16_gradients_do_not_stall_over_many_steps(schedule):
     """The gradient of a bias, a sum of as many terms as there are steps and rows, is right to a few bits, and in bfloat16."""
     generator = np.random.default_rng(0)

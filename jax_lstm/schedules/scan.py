@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 
+from jax_lstm._cell import wide_dtype
 from jax_lstm._step import Shared, Steps, step
 from jax_lstm._types import Carry, Params, Trace
 
 
 def scan_trace(params: Params, shared: Shared, steps: Steps, *, reverse: bool, unroll: bool = False) -> tuple[Carry, Trace]:
     """The last carry and the six values of every step."""
-    return jax.lax.scan(partial(step, params, shared), shared.initial, steps, reverse=reverse, unroll=unroll)
+    # cast inside the step, so that the gradients of half-precision weights are added up over the steps in float32
+    wide = jax.tree.map(lambda leaf: leaf.astype(wide_dtype(leaf.dtype)), params)
+
+    def one(carry, now):
+        return step(jax.tree.map(lambda leaf, given: leaf.astype(given.dtype), wide, params), shared, carry, now)
+
+    return jax.lax.scan(one, shared.initial, steps, reverse=reverse, unroll=unroll)
 
 
 def scan(params: Params, shared: Shared, steps: Steps, *, reverse: bool, unroll: bool = False) -> tuple[Carry, jax.Array]:
