@@ -1,13 +1,21 @@
 """What every test runs under: strict types and ranks, eight simulated CPU devices, random cases whose seed is printed on failure."""
 
+from functools import partial
+
 import jax
 import pytest
 from hypothesis import Phase, settings
+
+from jax_lstm.schedules import SCHEDULES
+from jax_lstm.schedules.fused import fused
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # before JAX starts, so for all tests; an array lives on one device unless a test spreads it, so the others see no difference
 jax.config.update("jax_num_cpu_devices", 8)
+
+# sixteen steps a chunk would make one chunk of most tests' sequences: with two they have several, and a rest
+SCHEDULES["fused"] = partial(fused, chunk=2)
 
 # the first example of a test compiles, hence no deadline; no database, so that a run leaves no files and depends on none
 phases = [phase for phase in Phase if phase is not Phase.explain]  # explaining a failure runs it hundreds of times

@@ -14,9 +14,10 @@ ROOT = Path(jax_lstm.__file__).parent
 LAYERS = [
     ["_types", "_files"],
     ["_checks"],
-    ["_init", "_cell", "_readout", "parallel"],
+    ["_init", "_cell", "_readout"],
     ["_step"],
-    ["schedules"],
+    ["_sharding"],
+    ["schedules", "parallel"],
     ["_layer"],
     ["_regularize"],
     ["_network"],

@@ -58,7 +58,9 @@ def _show(given: argparse.Namespace) -> None:
     description = json.loads(checkpoint.describe(held)[0])
     directions = list(_directions(held, description))
     if given.plot is not None:
-        _plot(given.plot, [(name, params) for name, params, _ in directions])
+        first = (0,) * len(description["members"])
+        note = ", the first of the members" if first else ""
+        _plot(given.plot, [(name + note, jax.tree.map(lambda leaf: leaf[first], params)) for name, params, _ in directions])
     table = Table()
     for name in ("layer", "variant", "features", "hidden", "out", "parameters", "dtype"):
         table.add_column(name, justify="left" if name in ("layer", "variant", "dtype") else "right")
