@@ -1,6 +1,5 @@
 """Every variant with every option, by every schedule, against the oracle: values in float64, and the trace."""
 
-import jax
 import numpy as np
 import pytest
 from hypothesis import given
