@@ -60,7 +60,8 @@ def products(params: Params, x, h):
     z_x = dot(x, params.w_x)
     if isinstance(params, DiagonalParams):
         gates = params.w_h.shape[-1] // h.shape[-1]
-        z_h = jnp.concatenate([h] * gates, axis=-1) * _rows(params.w_h, h)
+        tiled = jnp.concatenate([h] * gates, axis=-1).astype(z_x.dtype)
+        z_h = tiled * _rows(params.w_h, tiled)
     else:
         z_h = dot(h, params.w_h)
     return z_x + z_h if params.norm is None else (z_x, z_h)
