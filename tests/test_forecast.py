@@ -162,6 +162,7 @@ def test_a_leading_input_is_learned_from():
         model = forecast.fit(values, origins=[known], **options)[0]
         made = [forecast.predict(model, values[: known + step]).values[0] for step in range(10)]
         spread.append(np.abs(np.array(made) - late[known:]).mean())
+    # set after the first runs, which gave 0.63 of the error without the input: says that it helps, not that it is learned well
     assert spread[1] < 0.8 * spread[0]
 
 
