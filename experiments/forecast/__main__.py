@@ -26,10 +26,11 @@ HELD_OUT, HORIZONS = 24, (1, 12)
 
 
 class Ahead(NamedTuple):
-    """Forecasts of the held-out values from some steps before: by each seed `(seeds, 24)`, their mean, its interval, simple methods."""
+    """Forecasts of the held-out values from some steps before: by each seed's LSTM `(seeds, 24)`, with smoothing beside them and its
+    interval, and by simple methods."""
 
     seeds: np.ndarray
-    ensemble: np.ndarray
+    combined: np.ndarray
     interval: tuple[np.ndarray, np.ndarray]
     simple: dict[str, np.ndarray]
     scale: float
@@ -50,7 +51,8 @@ def study(values: np.ndarray, season: int, *, seeds: int, steps: int, seed: int 
             np.stack([one.members[:, horizon - 1] for one in ours], axis=1),
             np.array([one.values[horizon - 1] for one in ours]),
             tuple(np.array([one.intervals[80][side][horizon - 1] for one in ours]) for side in (0, 1)),
-            {
+            {"smoothing": np.array([one.smoothed[horizon - 1] for one in ours])}
+            | {
                 name: np.array([forecast.BASELINES[name](past, season, horizon)[-1] for past in pasts])
                 for name in ("naive", "seasonal naive")
             },
@@ -72,7 +74,8 @@ def results(made: dict[int, Ahead], truth: np.ndarray) -> list[tuple[int, str, d
             (horizon, f"LSTM, {name} of {len(each)} seeds", {key: float(pick([one[key] for one in each])) for key in each[0]})
             for name, pick in (("median", np.median), ("best", np.min), ("worst", np.max))
         ]
-        rows.append((horizon, f"LSTM, mean of the {len(each)} forecasts", score(ahead.ensemble)))
+        rows.append((horizon, f"LSTM, mean of the {len(each)} forecasts", score(ahead.seeds.mean(axis=0))))
+        rows.append((horizon, forecast.OURS, score(ahead.combined)))
         rows += [(horizon, name, score(values)) for name, values in ahead.simple.items()]
     return rows
 
@@ -118,7 +121,7 @@ def figure(made: dict[int, Ahead], times: np.ndarray, values: np.ndarray):
     shown = slice(-3 * HELD_OUT, None)
     for panel, (horizon, ahead) in zip(picture.subplots(len(made), sharex=True), made.items(), strict=True):
         bands = {"80 % interval": ahead.interval, "range of the seeds": (ahead.seeds.min(axis=0), ahead.seeds.max(axis=0))}
-        lines = {"LSTM": ahead.ensemble, "seasonal naive": ahead.simple["seasonal naive"]}
+        lines = {forecast.OURS: ahead.combined, "seasonal naive": ahead.simple["seasonal naive"]}
         plot.forecast(times[shown], values[shown], times[-HELD_OUT:], lines, intervals=bands, axes=panel)
         panel.set_title(f"{horizon} step{'s' * (horizon > 1)} ahead")
     return picture

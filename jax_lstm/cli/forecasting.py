@@ -18,7 +18,7 @@ def add_commands(commands) -> None:
     fit = commands.add_parser(
         "fit",
         help="train a forecaster on a column of a CSV file, test it on the past and compare it with simple methods",
-        description="Train an ensemble of LSTMs on a series, test it at several times in the past, and compare it with simple methods.",
+        description="Train LSTMs, with smoothing beside them, on a series, test them in the past, and compare them with simple methods.",
     )
     fit.add_argument("data", type=Path, metavar="DATA.csv", help="a header and one line for each time; commas, semicolons, tabs or bars")
     fit.add_argument("--column", required=True, metavar="NAME", help="the column to forecast")
@@ -68,6 +68,7 @@ def _fit(given: argparse.Namespace) -> None:
     about = {"column": given.column, "time": given.time, "inputs": given.inputs, "calendar": calendar, "backtest": test.scores}
     forecast.save(given.out, model._replace(about=about))
     print("\n".join(_report(test)))
+    print(f"what is saved takes {model.share:.0%} of a forecast from the LSTMs and {1 - model.share:.0%} from exponential smoothing")
     print(f"saved {given.out}")
 
 
@@ -78,11 +79,13 @@ def _report(test: Backtest) -> list[str]:
     lines += ["", f"{'':24}{'MAE':>12}{'RMSE':>12}{'MASE':>8}"]
     lines += [f"{name:24}{one['MAE']:12.4g}{one['RMSE']:12.4g}{one['MASE']:8.3f}" for name, one in test.scores.items()]
     lines += ["", *(f"the {level} % interval held {share:.0%} of the values" for level, share in test.coverage.items())]
-    ours, (best, theirs) = test.scores["LSTM"]["MAE"], min(list(test.scores.items())[1:], key=lambda item: item[1]["MAE"])
-    if theirs["MAE"] < ours:
-        lines.append(f"{best} is better here (MAE {theirs['MAE']:.4g} against {ours:.4g}): prefer it to the LSTM")
+    ours = test.scores[forecast.OURS]["MAE"]
+    best = min(forecast.BASELINES, key=lambda name: test.scores[name]["MAE"])
+    theirs = test.scores[best]["MAE"]
+    if theirs < ours:
+        lines.append(f"{best} is better here (MAE {theirs:.4g} against {ours:.4g}): prefer it")
     else:
-        lines.append(f"the LSTM is better than the best simple method, {best} (MAE {ours:.4g} against {theirs['MAE']:.4g})")
+        lines.append(f"this is better than the best simple method, {best} (MAE {ours:.4g} against {theirs:.4g})")
     return lines
 
 

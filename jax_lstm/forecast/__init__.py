@@ -1,6 +1,8 @@
-"""Forecasts of a series with intervals: an ensemble of small LSTMs, trained, tested on rolling origins and compared with simple methods."""
+"""Forecasts of a series with intervals: small LSTMs with smoothing beside them, tested on rolling origins against simple methods."""
 
+from jax_lstm.forecast._backtest import ALONE as ALONE
 from jax_lstm.forecast._backtest import BASELINES as BASELINES
+from jax_lstm.forecast._backtest import OURS as OURS
 from jax_lstm.forecast._backtest import Backtest as Backtest
 from jax_lstm.forecast._backtest import backtest as backtest
 from jax_lstm.forecast._backtest import scale as scale

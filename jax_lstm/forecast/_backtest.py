@@ -14,6 +14,9 @@ from jax_lstm.forecast._series import fill
 ORIGINS = 5
 """How many origins a backtest has, where the series is long enough."""
 
+OURS, ALONE = "LSTM and smoothing", "LSTM alone"
+"""The names of the forecast, and of what its LSTMs say by themselves, among the methods."""
+
 
 def naive(series: np.ndarray, season: int, horizon: int) -> np.ndarray:
     """The last value."""
@@ -64,8 +67,8 @@ class Backtest(NamedTuple):
     Args:
         origins: how many values were known.
         truths: what came, `(origins, horizon)`.
-        forecasts: by method, `(origins, horizon)`; ours is "LSTM".
-        coverage: the share of `truths` in our interval, by level in per cent.
+        forecasts: by method, `(origins, horizon)`: `OURS`, `ALONE` and the `BASELINES`.
+        coverage: the share of `truths` in the forecast's interval, by level in per cent.
         scores: MAE, RMSE and MASE by method.
     """
 
@@ -104,7 +107,7 @@ def backtest(
     series = values.reshape(rows, -1)[:, 0]
     truths = np.stack([series[origin : origin + horizon] for origin in origins])
     ours = [predict(model, values[:origin]) for model, origin in zip(models, origins, strict=True)]
-    forecasts = {"LSTM": np.stack([one.values for one in ours])}
+    forecasts = {OURS: np.stack([one.values for one in ours]), ALONE: np.stack([one.members.mean(axis=0) for one in ours])}
     pasts = [fill(series[:origin, None])[:, 0] for origin in origins]
     for name, method in BASELINES.items():
         forecasts[name] = np.stack([method(past, season, horizon) for past in pasts])

@@ -1,7 +1,8 @@
-"""The forecaster: an ensemble of LSTMs, each with a linear readout of its last hidden state and of the window itself.
+"""The forecaster: LSTMs, each with a linear readout of its last hidden state and of the window itself; and beside them smoothing.
 
 The part of the readout that sees the window is an autoregression beside the recurrent network (Lai et al. 2018). Each member is trained
-without one block of windows; its errors there, where it was not trained, give the intervals (Xu and Xie 2021).
+without one block of windows. What it says there, where it was not trained, tells how much of the forecast to leave to exponential smoothing
+(a combination by past errors: Bates and Granger 1969), and the errors of the combination there give the intervals (Xu and Xie 2021).
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from jax_lstm._init import init, uniform
 from jax_lstm._layer import lstm, trace
 from jax_lstm._readout import readout
 from jax_lstm._types import Bidirectional, Params, Readout, Trace
-from jax_lstm.forecast._series import Preparation, apply, prepare, undo, windows
+from jax_lstm.forecast._series import Preparation, apply, pattern, prepare, undo, windows
+from jax_lstm.forecast._smoothing import Form, choose, smooth_ahead
 
 LEVELS = (80, 95)
 """The intervals of a forecast, in per cent."""
 
 HIDDEN, WINDOW, STEPS, BATCH = 16, 24, 300, 32
 """The units of each LSTM, the longest window, the steps of training and the windows in a minibatch."""
+
+SHARES = np.linspace(0, 1, 21)
+"""The LSTMs' shares of the forecast that are tried."""
 
 LEARNING_RATE, DECAY, SCALE = 1e-2, 0.3, 3.0
 """The first learning rate, which falls to zero as a cosine; AdamW's decay; and what a window is divided by, to lie near ±1."""
@@ -40,14 +45,18 @@ class Forecaster(NamedTuple):
         layer: the members' LSTMs, every array with the members' axis in front.
         readout: their readouts, `w (members, hidden + window*columns, horizon)`.
         preparation: how the series is prepared.
-        offsets: from the forecast to the ends of each interval of `LEVELS`, in prepared units, `(levels, 2, horizon)`.
+        form: the exponential smoothing beside them.
+        share: how much of the forecast is the LSTMs', from 0 to 1; the rest is the smoothing's.
+        widths: from the forecast to the ends of each interval of `LEVELS`, in prepared units, `(levels, horizon)`.
         about: what the model was fitted to, anything that JSON keeps.
     """
 
     layer: Params
     readout: Readout
     preparation: Preparation
-    offsets: np.ndarray
+    form: Form
+    share: float
+    widths: np.ndarray
     about: dict[str, Any]
 
     @property
@@ -62,11 +71,19 @@ class Forecaster(NamedTuple):
 
 
 class Forecast(NamedTuple):
-    """What is to come: `values (horizon,)`, `intervals` by level in per cent, each `(low, high)`, and `members (members, horizon)`."""
+    """What is to come.
+
+    Args:
+        values: the combined forecast `(horizon,)`.
+        intervals: by level in per cent, each `(low, high)`.
+        members: what each LSTM says by itself `(members, horizon)`.
+        smoothed: what exponential smoothing says by itself `(horizon,)`.
+    """
 
     values: np.ndarray
     intervals: dict[int, tuple[np.ndarray, np.ndarray]]
     members: np.ndarray
+    smoothed: np.ndarray
 
 
 def shortest(horizon: int) -> int:
@@ -119,10 +136,11 @@ def fit(
     use = np.zeros((len(origins), count, members, horizon), np.float32)
     known = _follow(~np.isnan(values[:, 0]), window, horizon)
     preparations = [prepare(values[:origin], season) for origin in origins]
+    prepared = [apply(preparation, values[:origin]) for preparation, origin in zip(preparations, origins, strict=True)]
     blocks = []
-    for place, (origin, preparation) in enumerate(zip(origins, preparations, strict=True)):
-        rows = origin - window - horizon + 1
-        features[place, :rows], targets[place, :rows] = windows(apply(preparation, values[:origin]), window, horizon)
+    for place, columns in enumerate(prepared):
+        rows = len(columns) - window - horizon + 1
+        features[place, :rows], targets[place, :rows] = windows(columns, window, horizon)
         use[place, :rows] = known[:rows, None]
         blocks.append(np.array_split(np.arange(rows), members))
         for member, block in enumerate(blocks[-1]):
@@ -143,20 +161,23 @@ def fit(
         progress=progress,
     )
     layers, readouts = jax.tree.map(np.asarray, fitted.params)
-    errors = targets[:, None] - np.asarray(_per_origin(fitted.params, features))
+    said = np.asarray(_per_origin(fitted.params, features))
     models = []
-    for place, preparation in enumerate(preparations):
-        held_out = np.concatenate(
-            [np.where(known[block], errors[place, member, block], np.nan) for member, block in enumerate(blocks[place])]
-        )
-        offsets = np.stack([np.nanpercentile(held_out, [50 - level / 2, 50 + level / 2], axis=0) for level in LEVELS])
+    for place, (preparation, columns) in enumerate(zip(preparations, prepared, strict=True)):
+        held_out = np.concatenate([said[place, member, block] for member, block in enumerate(blocks[place])])
+        truth = np.where(known[: len(held_out)], targets[place, : len(held_out)], np.nan)
+        form = choose(columns[:, 0] + pattern(preparation, np.arange(len(columns))), season, horizon)
+        smoothed = smooth_ahead(form, preparation, columns, horizon)[window - 1 : -horizon]
+        candidates = [truth - share * held_out - (1 - share) * smoothed for share in SHARES]
+        best = int(np.argmin([np.nanmean(np.abs(errors)) for errors in candidates]))
+        widths = np.nanpercentile(np.abs(candidates[best]), LEVELS, axis=0)
         layer, out = jax.tree.map(lambda leaf, place=place: leaf[place], (layers, readouts))
-        models.append(Forecaster(layer, out, preparation, offsets, {}))
+        models.append(Forecaster(layer, out, preparation, form, float(SHARES[best]), widths, {}))
     return models
 
 
 def predict(model: Forecaster, values, *, start: int = 0) -> Forecast:
-    """What follows `values`: the mean of the members, with intervals from the errors each made where it was not trained.
+    """What follows `values`: the LSTMs' mean and exponential smoothing in their shares, with intervals.
 
     Args:
         model: from `fit` or `load`.
@@ -170,13 +191,14 @@ def predict(model: Forecaster, values, *, start: int = 0) -> Forecast:
     prepared = _prepared(model, values, start)
     last = prepared[-1:, :]
     members = np.asarray(_per_member((model.layer, model.readout), (prepared[-model.window :] - last)[None].astype(np.float32)))[:, 0]
+    smoothed = smooth_ahead(model.form, model.preparation, prepared, model.horizon, start)[-1]
+    centre = model.share * members.mean(axis=0) + (1 - model.share) * smoothed
 
     def in_units(ahead):
         return undo(model.preparation, last[0, 0] + ahead, start + len(values))
 
-    centre = members.mean(axis=0)
-    intervals = {level: (in_units(centre + low), in_units(centre + high)) for level, (low, high) in zip(LEVELS, model.offsets, strict=True)}
-    return Forecast(in_units(centre), intervals, in_units(members))
+    intervals = {level: (in_units(centre - width), in_units(centre + width)) for level, width in zip(LEVELS, model.widths, strict=True)}
+    return Forecast(in_units(centre), intervals, in_units(members), in_units(smoothed))
 
 
 def explain(model: Forecaster, values, *, start: int = 0, member: int = 0) -> Trace:
@@ -197,7 +219,13 @@ def explain(model: Forecaster, values, *, start: int = 0, member: int = 0) -> Tr
 
 def save(path: str | os.PathLike, model: Forecaster) -> None:
     """Write a forecaster to a safetensors file that `load` and `jax_lstm.checkpoint.load` read."""
-    facts = {"preparation": model.preparation._asdict(), "offsets": model.offsets.tolist(), "about": model.about}
+    facts = {
+        "preparation": model.preparation._asdict(),
+        "form": model.form._asdict(),
+        "share": model.share,
+        "widths": model.widths.tolist(),
+        "about": model.about,
+    }
     checkpoint.save(path, (model.layer,), model.readout, {"forecaster": facts})
 
 
@@ -211,7 +239,8 @@ def load(path: str | os.PathLike) -> Forecaster:
     facts = (metadata or {}).get("forecaster")
     if facts is None or out is None or isinstance(layer, Bidirectional):
         raise ValueError(f"{os.fspath(path)} holds a network but no forecaster: make one with jax-lstm fit")
-    return Forecaster(layer, out, Preparation(**facts["preparation"]), np.array(facts["offsets"]), facts["about"])
+    preparation, form = Preparation(**facts["preparation"]), Form(**facts["form"])
+    return Forecaster(layer, out, preparation, form, facts["share"], np.array(facts["widths"]), facts["about"])
 
 
 @partial(jax.jit, static_argnames=("columns", "window", "horizon"))

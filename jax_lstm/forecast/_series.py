@@ -59,6 +59,11 @@ def undo(preparation: Preparation, prepared: np.ndarray, row: int) -> np.ndarray
     return np.exp(series) if preparation.power == 0 else np.maximum(series, 0) ** 2
 
 
+def pattern(preparation: Preparation, rows: np.ndarray) -> np.ndarray:
+    """The seasonal means of some rows, in prepared units."""
+    return np.asarray(preparation.seasonal)[rows % preparation.season] / preparation.scales[0]
+
+
 def windows(prepared: np.ndarray, window: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
     """All windows `(count, window, columns)` relative to their last row, and what follows each `(count, horizon)` relative to the same."""
     views = np.lib.stride_tricks.sliding_window_view(prepared, window + horizon, axis=0).transpose(0, 2, 1)
