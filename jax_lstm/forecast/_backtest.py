@@ -11,7 +11,7 @@ import numpy as np
 from jax_lstm.forecast._model import LEVELS, Forecast, Forecaster, fit, predict, shortest
 from jax_lstm.forecast._series import fill
 
-ORIGINS = 5
+ORIGINS = 8
 """How many origins a backtest has, where the series is long enough."""
 
 OURS, ALONE = "LSTM and smoothing", "LSTM alone"
@@ -100,8 +100,8 @@ def backtest(
         raise ValueError(
             f"the series has {rows} values, expected at least {first + horizon} to test {horizon} steps ahead: choose a shorter horizon"
         )
-    # about half a horizon apart, and not a whole one, which would begin every forecast at the same time of the year
-    apart = max(1, min(horizon // 2 + 1, (rows - horizon - first) // (ORIGINS - 1)))
+    # about a third of a horizon apart: a whole one would begin every forecast at the same time of the year
+    apart = max(1, min(horizon // 3 + 1, (rows - horizon - first) // (ORIGINS - 1)))
     origins = list(range(rows - horizon, first - 1, -apart))[:ORIGINS][::-1]
     *models, final = fit(values, season=season, horizon=horizon, origins=[*origins, rows], members=members, seed=seed, progress=progress)
     series = values.reshape(rows, -1)[:, 0]
