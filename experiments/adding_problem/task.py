@@ -12,7 +12,7 @@ import optax
 from jax_lstm import Readout, chrono, init_network, network, readout
 from jax_lstm.train import Fitted, fit
 
-HIDDEN, BATCH, RATE = 16, 16, 3e-2
+HIDDEN, BATCH, RATE = 16, 16, 6e-2
 GUESS = 1 / 6
 """The error of always answering one: the variance of the sum of two numbers that are uniform in [0, 1]."""
 
@@ -72,6 +72,9 @@ def train(keys: jax.Array, models: Adder, length: int, steps: int) -> Fitted:
     return fit(loss, models, data, optimizer(steps), key=keys, steps=steps, batch_size=BATCH, batch_axis=(1, 0))
 
 
+errors = jax.jit(jax.vmap(error, (0, None, None)))
+
+
 def test(key: jax.Array, models: Adder, length: int) -> jax.Array:
     """The error of each member on 1,000 sequences that none has seen."""
-    return jax.jit(jax.vmap(error, (0, None, None)))(models, *sequences(key, 1000, length))
+    return errors(models, *sequences(key, 1000, length))
