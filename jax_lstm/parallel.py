@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Sequence
 
@@ -42,6 +43,24 @@ def use_all_cores(count: int | None = None) -> int:
             "JAX has already started: call use_all_cores() before the first computation, at the top of the program"
         ) from error
     return count
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep the memory it frees, instead of asking Linux for fresh pages in every call; call it at the top of the program.
+
+    First touching a fresh page costs more than the arithmetic on it: gradients on a CPU may be a fifth faster. The price is that the
+    whole process holds the most memory it ever had, hence it is never done unasked. Needs the C library of most Linux systems, glibc.
+
+    Raises:
+        RuntimeError: another C library.
+
+    >>> keep_freed_memory()
+    """
+    # of malloc.h: M_TRIM_THRESHOLD, M_MMAP_MAX, and M_ARENA_MAX, as the arenas of other threads than the first are small and map the rest
+    settings = {-1: 2**31 - 1, -4: 0, -8: 1}
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is None or not all(mallopt(name, value) for name, value in settings.items()):
+        raise RuntimeError("keep_freed_memory() needs glibc's mallopt, which this system does not have: leave the call out")
 
 
 def batch_mesh(devices: Sequence[jax.Device] | None = None, *, explicit: bool = False) -> Mesh:

@@ -14,6 +14,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # before JAX starts, so for all tests; an array lives on one device unless a test spreads it, so the others see no difference
 jax.config.update("jax_num_cpu_devices", 8)
 
+collect_ignore = ["fixtures"]  # its script needs every framework, and is no test
+
 # sixteen steps a chunk would make one chunk of most tests' sequences: with two they have several, and a rest
 SCHEDULES["fused"] = partial(fused, chunk=2)
 

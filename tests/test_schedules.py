@@ -1,11 +1,14 @@
 """Schedules: what each promises beyond the result, which all of them share, and the rule that chooses."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jax_lstm import LSTMParams, explain_schedule, init, lstm
-from jax_lstm.schedules import SCHEDULES, choose
+from jax_lstm.schedules import SCHEDULES, choose, fused
 
 
 def layer(features=3, hidden=4):
@@ -19,7 +22,7 @@ def layer(features=3, hidden=4):
         (5, (), 1, 1, "cpu", "deferred"),
         (1000, (1,), 32, 128, "cpu", "deferred"),
         (784, (128,), 1, 128, "cpu", "fused"),
-        (365, (16, 16), 32, 256, "cpu", "fused"),
+        (365, (4, 4), 32, 256, "cpu", "fused"),
         (365, (256,), 32, 256, "gpu", "deferred"),
     ],
 )
@@ -47,6 +50,26 @@ def test_unrolled_has_no_loop():
     texts = {name: jax.jit(lambda xs, name=name: lstm(params, xs, schedule=name)[1]).lower(xs).as_text() for name in ("scan", "unrolled")}
     assert "stablehlo.while" not in texts["unrolled"]
     assert "stablehlo.while" in texts["scan"]
+
+
+@pytest.mark.parametrize(("large", "many"), [(0, 2**40), (0, 0)], ids=["in halves", "weights on the left"])
+@pytest.mark.parametrize("batch", [(5,), (2, 3)], ids=str)
+def test_the_ways_of_a_product_in_the_loop_are_the_same(monkeypatch, batch, large, many):
+    params = init(jax.random.key(0), features=3, hidden=5, projection=4)
+    xs = jax.random.normal(jax.random.key(1), (7, *batch, 3))
+
+    def gradient(schedule):
+        return jax.jit(jax.grad(lambda params, xs: jnp.sum(jnp.sin(lstm(params, xs, schedule=schedule)[1])), argnums=(0, 1)))
+
+    expected = gradient("scan")(params, xs)
+    monkeypatch.setattr(fused, "LARGE_BYTES", large)
+    monkeypatch.setattr(fused, "MANY_BYTES", many)
+    jax.clear_caches()
+    for schedule in ("fused", "deferred"):
+        lowered = gradient(schedule).lower(params, xs)
+        assert ("optimization_barrier" in lowered.as_text()) == (many == 0 or schedule == "fused")
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), lowered.compile()(params, xs), expected)
+    jax.clear_caches()
 
 
 def temporary_bytes(schedule, time):

@@ -1,6 +1,9 @@
 """Eight devices give what one gives, under both kinds of mesh axes; and no step of a loop waits for another device."""
 
+import platform
 import re
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -11,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from strategies import SCHEDULES
 
 from jax_lstm import Carry, cell, init, init_network, lstm, network, trace
-from jax_lstm.parallel import BATCH, batch_mesh, replicate, shard_batch
+from jax_lstm.parallel import BATCH, batch_mesh, keep_freed_memory, replicate, shard_batch
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 LOOPS = ["auto", *(schedule for schedule in SCHEDULES if schedule != "unrolled")]
@@ -131,3 +134,34 @@ def test_networks_and_traces(explicit):
         found_trace = jax.jit(trace)(replicate(PARAMS, mesh), xs, lengths=lengths)
     same(found, network(layers, XS, lengths=LENGTHS))
     same(found_trace, trace(PARAMS, XS, lengths=LENGTHS))
+
+
+MINOR_FAULTS = """
+import resource, jax, jax.numpy as jnp
+from jax_lstm import init, lstm
+from jax_lstm.parallel import keep_freed_memory
+
+{first}
+params, xs = init(jax.random.key(0), 1, 256), jnp.ones((200, 64, 1))  # more than the 32 MiB that glibc may keep by itself
+gradient = jax.jit(jax.grad(lambda params: lstm(params, xs)[1].sum()))
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    jax.block_until_ready(gradient(params))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(min(faults() for _ in range(4)))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_kept_memory_is_used_again():
+    programs = [MINOR_FAULTS.format(first=first) for first in ("", "keep_freed_memory()")]
+    fresh, kept = (int(subprocess.run([sys.executable, "-c", one], capture_output=True, text=True, check=True).stdout) for one in programs)
+    assert kept < fresh / 10
+
+
+def test_where_memory_cannot_be_kept_it_says_so(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    with pytest.raises(RuntimeError, match="glibc"):
+        keep_freed_memory()

@@ -13,11 +13,12 @@ from jax_lstm.schedules.fused import fused
 from jax_lstm.schedules.saving import saving
 from jax_lstm.schedules.scan import scan
 
+CHUNK = 16
 SCHEDULES = {
     "scan": scan,
     "unrolled": partial(scan, unroll=True),
     "deferred": fused,
-    "fused": partial(fused, chunk=16),
+    "fused": partial(fused, chunk=CHUNK),
     "saving": saving,
 }
 """Every way to run a layer; all give the same result, to rounding.
@@ -25,12 +26,12 @@ SCHEDULES = {
 - `scan`: a plain loop, differentiated by JAX in every mode (`jax.jvp`, `jax.jacfwd`, `jax.hessian` too).
 - `unrolled`: the same without a loop, for a few steps; compile time grows with their number.
 - `deferred`: an own backward pass that makes the gradients of weights and inputs after its loop, as single products.
-- `fused`: the same, but it makes them every 16 steps, while what they are made of is still in the cache.
+- `fused`: the same, but it makes them every 16 steps or so, while what they are made of is still in the cache.
 - `saving`: memory for the gradient that grows with the square root of the length, for a second forward pass.
 """
 
 FEW_STEPS = 4
-CACHE_BYTES = 16 * 2**20
+FEW_ROWS = 16
 
 
 class Choice(NamedTuple):
@@ -54,12 +55,10 @@ def choose(params: Params, shape: tuple[int, ...], backend: str | None = None) -
     'fused'
     """
     time, rows = shape[0], math.prod(shape[1:-1])
-    kept = time * rows * params.w_x.shape[1] * params.w_x.dtype.itemsize
     if time <= FEW_STEPS:
         return Choice("unrolled", f"{time} steps are at most {FEW_STEPS}: a loop costs more than it saves")
     if (backend or jax.default_backend()) != "cpu":
         return Choice("deferred", "an accelerator is best served by few large products, after the loop")
-    size = f"the gates of {time} steps and {rows} rows take {kept / 2**20:.1f} MiB"
-    if kept <= CACHE_BYTES:
-        return Choice("deferred", f"{size}, no more than {CACHE_BYTES >> 20}: they stay in the cache until the loop is over")
-    return Choice("fused", f"{size}, more than {CACHE_BYTES >> 20}: they are used up every 16 steps, while they are in the cache")
+    if rows < FEW_ROWS:
+        return Choice("deferred", f"{rows} rows are fewer than {FEW_ROWS}: products over a few steps of them would be too small")
+    return Choice("fused", f"{rows} rows make large products every {CHUNK} steps or so, of gradients that are still in the cache")
