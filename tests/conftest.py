@@ -11,6 +11,8 @@ from jax_lstm.schedules.fused import fused
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# the tests run each program a few times: what LLVM's costly passes save in them is less than what the passes take
+jax.config.update("jax_disable_most_optimizations", True)
 # before JAX starts, so for all tests; an array lives on one device unless a test spreads it, so the others see no difference
 jax.config.update("jax_num_cpu_devices", 8)
 
