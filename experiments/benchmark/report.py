@@ -88,19 +88,20 @@ def keep(folder: Path, measured: dict[str, Any], text: str) -> None:
 
 def _picture(measured: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(11, 7), layout="constrained")
-    for axes, what in zip(figure.subplots(2, 1), ("forward", "gradient"), strict=True):
-        rows = [(shape["shape"], shape[what]) for shape in measured["shapes"] if what in shape]
-        systems = list(dict.fromkeys(system for _, row in rows for system in row["milliseconds"]))
+    passes = ("forward", "gradient")
+    systems = list(dict.fromkeys(system for shape in measured["shapes"] for what in passes for system in shape[what]["milliseconds"]))
+    for axes, what in zip(figure.subplots(2, 1), passes, strict=True):
+        rows = [(shape["shape"], shape[what]) for shape in measured["shapes"]]
         for place, system in enumerate(systems):
             heights = [row["milliseconds"].get(system, np.nan) / row["limit"] for _, row in rows]
             where = np.arange(len(rows)) + 0.8 * (place / len(systems) - 0.5)
-            shade = ("black", "dimgray")[OURS.index(system)] if system in OURS else None
+            shade = ("black", "dimgray")[OURS.index(system)] if system in OURS else f"C{place}"
             axes.bar(where, heights, 0.8 / len(systems), label=system, color=shade, edgecolor="black", linewidth=0.4)
         axes.set_xticks(range(len(rows)), [name for name, _ in rows])
         axes.set_yscale("log")
         axes.axhline(1, color="black", linestyle=":", linewidth=1)
         axes.set_ylabel(f"{what}: time over the arithmetic limit")
-    axes.legend(ncols=5, fontsize="small")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(systems), fontsize="small")
     return figure
 
 
