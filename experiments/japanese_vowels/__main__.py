@@ -31,11 +31,11 @@ def cross_validate(keys: jax.Array, data: Utterances, epochs: int) -> np.ndarray
 
 def main(given: list[str] | None = None) -> None:
     options = report.arguments("japanese_vowels", __doc__, Path(__file__).parent, given)
-    seeds, size, epochs = (4, 2, 1) if options.quick else (20, 10, 40)
+    seeds, size, epochs = (2, 2, 1) if options.quick else (20, 10, 80)
     begin = time.perf_counter()
     data, test = splits()
     validation_key, train_key = jax.random.split(jax.random.key(options.seed))
-    validated = cross_validate(jax.random.split(validation_key, 2 if options.quick else 3), data, epochs)
+    validated = cross_validate(jax.random.split(validation_key, min(3, seeds)), data, epochs)
     fitted = train(jax.random.split(train_key, seeds), data, epochs)
     each = np.asarray(probabilities(fitted.params, test))
     ensembles = each.reshape(seeds // size, size, *each.shape[1:]).mean(axis=1)
