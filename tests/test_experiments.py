@@ -72,7 +72,7 @@ def test_a_network_has_learned_when_the_smoothed_error_stays_small():
     assert np.isnan(first_learned(np.where(np.arange(100) % 2, 1.0, 0.0)))
 
 
-@pytest.mark.parametrize("name", ["adding_problem"])  # the others join when their results are kept
+@pytest.mark.parametrize("name", ["japanese_vowels", "adding_problem", "variants"])
 def test_the_quick_form_writes_what_it_prints(name, tmp_path, capsys):
     module = importlib.import_module(f"experiments.{name}.__main__")
     module.main(["--quick", "--out", str(tmp_path)])
