@@ -35,7 +35,7 @@ def main(given: list[str] | None = None) -> None:
     errors, accuracies, sizes = {}, {}, {}
     for name in names:
         initialise = partial(adding.initialise, longest=length, **VARIANTS[name])
-        models = jax.jit(jax.vmap(initialise))(jax.random.split(init_key, seeds))
+        models = jax.jit(partial(jax.lax.map, initialise))(jax.random.split(init_key, seeds))
         fitted = adding.train(jax.random.split(train_key, seeds), models, length, steps)
         errors[name] = np.asarray(adding.test(test_key, fitted.params, length))
         classifiers = vowels.train(jax.random.split(vowels_key, seeds), train, epochs, **VARIANTS[name]).params
