@@ -1,7 +1,5 @@
 """The forecaster: laws of the preparation, no look-ahead, intervals, files, and scores against their definitions."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import pytest
@@ -32,8 +30,7 @@ def model():
 def few_steps(monkeypatch):
     """The options of a backtest whose models are trained for a moment only, and without the slowest simple method."""
     monkeypatch.delitem(_backtest.BASELINES, "exponential smoothing")
-    monkeypatch.setattr(_backtest, "fit", partial(forecast.fit, steps=OPTIONS["steps"]))
-    return {key: value for key, value in OPTIONS.items() if key != "steps"}
+    return OPTIONS
 
 
 def test_preparing_and_undoing_gives_the_series_back_at_any_start():
@@ -86,8 +83,8 @@ def test_windows_are_relative_to_their_last_row():
 def test_changing_the_future_changes_no_forecast_made_before():
     values, changed = series(), series()
     changed[45:] = -1e3 * changed[45:] + 7  # of another sign, so that another power would be chosen as well
-    origins = [*range(43, 58, 2), ROWS]  # as many as a backtest has, so that both compile once
-    (_, early, *_, late), (_, same, *_, other) = (forecast.fit(one, origins=origins, **OPTIONS) for one in (values, changed))
+    origins = [45, 35, *range(39, 58, 2), ROWS]  # as many as a backtest has, from the same on, so that both compile once
+    (early, *_, late), (same, *_, other) = (forecast.fit(one, origins=origins, **OPTIONS) for one in (values, changed))
     jax.tree.map(np.testing.assert_array_equal, early, same)
     jax.tree.map(np.testing.assert_array_equal, forecast.predict(early, values[:45]), forecast.predict(same, changed[:45]))
     assert late.preparation != other.preparation
@@ -105,6 +102,17 @@ def test_a_backtest_does_not_look_ahead(few_steps):
     np.testing.assert_array_equal(before.truths[-1], values[-HORIZON:])
     np.testing.assert_array_equal(after.truths[-1], changed[-HORIZON:])
     assert before.scores[forecast.OURS]["MAE"] < before.scores["naive"]["MAE"]
+
+
+def test_a_backtest_at_chosen_origins(few_steps):
+    values = series()
+    every = forecast.rolling_origins(ROWS, SEASON, HORIZON)
+    assert (every[0], every[-1]) == (ROWS // 2, ROWS - HORIZON)
+    _, test = forecast.backtest(values, origins=every[:2], **few_steps)
+    assert test.origins == [30, 31]
+    np.testing.assert_array_equal(test.truths, [values[30:33], values[31:34]])
+    with pytest.raises(ValueError, match="an origin is 58, expected at most 57: 3 of the 60 values must follow it"):
+        forecast.backtest(values, origins=[40, 58], **few_steps)
 
 
 def test_a_forecast_is_what_lstm_and_readout_give(model):

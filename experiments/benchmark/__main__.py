@@ -40,12 +40,13 @@ def main(given: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"--shapes {' '.join(unknown)}: expected {', '.join(shapes.SHAPES)}")
     rate = timing.product_rate(0.2 if options.quick else 3.0)
+    flags = [f"XLA_FLAGS='{os.environ['XLA_FLAGS']}'"] if "XLA_FLAGS" in os.environ else []
     measured: dict = {
         "date": uses.now(),
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}; "
         f"JAX on {jax.device_count()} {jax.default_backend()} devices ({jax.devices()[0].device_kind})",
         "versions": {name: _version(name) for name in PACKAGES},
-        "command": " ".join(["python -m experiments.benchmark", *(sys.argv[1:] if given is None else given)]),
+        "command": " ".join([*flags, "python -m experiments.benchmark", *(sys.argv[1:] if given is None else given)]),
         "GF/s of a product of 2048 cubed": rate / 1e9,
         "shapes": [shapes.measure(name, seconds, rate) for name in names],
         "compile seconds": {name: shapes.compile_seconds(name) for name in names},
@@ -58,6 +59,7 @@ def main(given: list[str] | None = None) -> int:
             "100,000 sequences of 64 scalars, milliseconds": uses.many_scalars(seconds),
             "gradients of 32 parameter sets, milliseconds": uses.ensemble(seconds),
             "training step, milliseconds": uses.training_step(seconds),
+            "a product of 2048 cubed, GF/s": uses.products(seconds),
         }
         measured["scaling"] = uses.scaling(seconds)
         measured["memory"] = uses.memory(seconds)

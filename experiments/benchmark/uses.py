@@ -31,10 +31,26 @@ def notebook_in_numpy(xs: np.ndarray) -> np.ndarray:
 
 
 def three_scalars(seconds: float) -> dict[str, float]:
-    """One compiled call on the notebook's `[1, 2, 3]`, in microseconds."""
+    """One compiled call on the notebook's `[1, 2, 3]`, in microseconds, beside the least that a compiled call takes."""
     params, xs = from_gates(GATES), jnp.array([[1.0], [2.0], [3.0]])
-    compiled = jax.jit(lambda params, xs: lstm(params, xs)[0].h)
-    return {"jax_lstm": 1e6 * timing.in_turn({"call": lambda: compiled(params, xs)}, seconds)["call"]}
+    compiled, nothing = jax.jit(lambda params, xs: lstm(params, xs)[0].h), jax.jit(lambda scalar: scalar + 1)
+    calls = {"jax_lstm": lambda: compiled(params, xs), "1 + 1 in JAX": lambda: nothing(1.0)}
+    return {name: 1e6 * t for name, t in timing.in_turn(calls, seconds).items()}
+
+
+def products(seconds: float, size: int = 2048) -> dict[str, float]:
+    """Operations a second of one large product, in GF/s: what a system's products can reach bounds everything it does."""
+    a = np.ones((size, size), "float32")
+    here, product = jnp.asarray(a), jax.jit(lambda a: a @ a)
+    calls = {"JAX": lambda: product(here)}
+    try:
+        import torch
+
+        there = torch.from_numpy(a)
+        calls["torch"] = lambda: torch.mm(there, there)
+    except ModuleNotFoundError:
+        pass
+    return {name: 2 * size**3 / t / 1e9 for name, t in timing.in_turn(calls, seconds).items()}
 
 
 def many_scalars(seconds: float, sequences: int = 100_000, steps: int = 64) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The command: train, forecast the last 24 values one and twelve steps ahead, print the table, and keep it and the figure."""
+"""The command: forecast the last 24 values one and twelve steps ahead, or the next twelve from every time, and keep the table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import io
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -83,6 +84,7 @@ def results(made: dict[int, Ahead], truth: np.ndarray) -> list[tuple[int, str, d
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.forecast", description=__doc__)
     parser.add_argument("--series", choices=SERIES, default="airline", help="which series (default: %(default)s)")
+    parser.add_argument("--rolling", action="store_true", help="the next twelve values from every time in the second half of the series")
     parser.add_argument("--quick", action="store_true", help="few steps of training, for a look at the output")
     parser.add_argument("--seed", type=int, default=0, help="the seed of weights and minibatches (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="the folder for the table and the figure (default: here)")
@@ -91,26 +93,44 @@ def main(arguments: list[str] | None = None) -> None:
     begin = time.perf_counter()
     table = forecast.read_csv(DATA / f"{given.series}.csv", column, time=when)
     values, rows = table.values[:, 0], len(table.values)
-    made = study(values, season, seeds=5 if given.quick else 8, steps=20 if given.quick else forecast.STEPS, seed=given.seed)
-    found = results(made, values[-HELD_OUT:])
-    shown = Table("steps ahead", "method", box=box.MARKDOWN)
+    given.out.mkdir(parents=True, exist_ok=True)
+    training = {"steps": 20 if given.quick else forecast.STEPS, "seed": given.seed}
+    if given.rolling:
+        name, what = f"{given.series}_rolling.md", f"{max(HORIZONS)} steps ahead"
+        test = rolling(values, season, every=20 if given.quick else 1, **training)
+        lines = as_table(["method"], list(test.scores.items()))
+        held = ", ".join(f"the {level} % interval held {share:.0%}" for level, share in test.coverage.items())
+        lines += f"\nEvery model knew only what came before its origin, of {len(test.origins)} origins; {held} of the values.\n"
+    else:
+        name, what = f"{given.series}.md", f"the last {HELD_OUT} values"
+        made = study(values, season, seeds=5 if given.quick else 8, **training)
+        lines = as_table(["steps ahead", "method"], results(made, values[-HELD_OUT:]))
+        with replacing(given.out / f"{given.series}.png") as temporary:
+            figure(made, table.times(np.arange(rows)), values).savefig(temporary, dpi=100)
+    machine = f"{platform.machine()}, Python {platform.python_version()}, " + ", ".join(
+        f"{package} {version(package)}" for package in ("jax", "optax", "statsmodels")
+    )
+    print(f"{lines}\n{given.series}, {what}; {time.perf_counter() - begin:.0f} s")
+    with replacing(given.out / name) as temporary:
+        temporary.write_text(f"{lines}\n{given.series}, {what}; seed {given.seed}; {machine}\n")
+
+
+def rolling(values: np.ndarray, season: int, *, every: int, steps: int, seed: int) -> forecast.Backtest:
+    """Forecasts of twelve steps from every time, or every so many, by a model trained on what was known then."""
+    origins = forecast.rolling_origins(len(values), season, max(HORIZONS))[::every]
+    return forecast.backtest(values, season=season, horizon=max(HORIZONS), origins=origins, steps=steps, seed=seed)[1]
+
+
+def as_table(head: list[str], found: Sequence[tuple]) -> str:
+    """Markdown: a row of what each was, and its MAE, RMSE and MASE."""
+    shown = Table(*head, box=box.MARKDOWN)
     for name in ("MAE", "RMSE", "MASE"):
         shown.add_column(name, justify="right")
-    for horizon, method, scored in found:
-        shown.add_row(str(horizon), method, *(f"{value:.3g}" for value in scored.values()))
+    for *what, scored in found:
+        shown.add_row(*map(str, what), *(f"{value:.3g}" for value in scored.values()))
     text = io.StringIO()
     Console(file=text, width=120).print(shown)
-    lines = "\n".join(line.strip() for line in text.getvalue().strip().splitlines()) + "\n"
-    seconds = time.perf_counter() - begin
-    machine = f"{platform.machine()}, Python {platform.python_version()}, " + ", ".join(
-        f"{name} {version(name)}" for name in ("jax", "optax")
-    )
-    print(f"{lines}\n{given.series}, the last {HELD_OUT} values; {seconds:.0f} s")
-    given.out.mkdir(parents=True, exist_ok=True)
-    with replacing(given.out / f"{given.series}.md") as temporary:
-        temporary.write_text(f"{lines}\n{given.series}, the last {HELD_OUT} values; seed {given.seed}; {machine}\n")
-    with replacing(given.out / f"{given.series}.png") as temporary:
-        figure(made, table.times(np.arange(rows)), values).savefig(temporary, dpi=100)
+    return "\n".join(line.strip() for line in text.getvalue().strip().splitlines()) + "\n"
 
 
 def figure(made: dict[int, Ahead], times: np.ndarray, values: np.ndarray):

@@ -5,6 +5,7 @@ from jax_lstm.forecast._backtest import BASELINES as BASELINES
 from jax_lstm.forecast._backtest import OURS as OURS
 from jax_lstm.forecast._backtest import Backtest as Backtest
 from jax_lstm.forecast._backtest import backtest as backtest
+from jax_lstm.forecast._backtest import rolling_origins as rolling_origins
 from jax_lstm.forecast._backtest import scale as scale
 from jax_lstm.forecast._backtest import scores as scores
 from jax_lstm.forecast._model import STEPS as STEPS

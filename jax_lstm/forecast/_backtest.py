@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from jax_lstm.forecast._model import LEVELS, Forecast, Forecaster, fit, predict, shortest
+from jax_lstm.forecast._model import LEVELS, STEPS, Forecast, Forecaster, fit, predict, shortest
 from jax_lstm.forecast._series import fill
 
-ORIGINS = 8
+ORIGINS = 12
 """How many origins a backtest has, where the series is long enough."""
 
 OURS, ALONE = "LSTM and smoothing", "LSTM alone"
@@ -80,12 +80,21 @@ class Backtest(NamedTuple):
 
 
 def backtest(
-    values, *, season: int = 12, horizon: int = 12, members: int = 6, seed: int = 0, progress: bool | None = None
+    values,
+    *,
+    season: int = 12,
+    horizon: int = 12,
+    origins: Sequence[int] | None = None,
+    members: int = 6,
+    steps: int = STEPS,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> tuple[Forecaster, Backtest]:
     """A forecaster fitted to all values, and how models made in the same way at earlier times did on what came after them.
 
     Args:
-        values, season, horizon, members, seed, progress: as in `fit`.
+        values, season, horizon, members, steps, seed, progress: as in `fit`.
+        origins: how many values are known at each of the earlier times; the last of `rolling_origins`, some apart, where None.
 
     Returns:
         The forecaster, and the `Backtest`.
@@ -95,15 +104,17 @@ def backtest(
     """
     values = np.asarray(values, float)
     rows = len(values)
-    first = max(shortest(horizon), season + 2, rows // 2)
-    if first + horizon > rows:
-        raise ValueError(
-            f"the series has {rows} values, expected at least {first + horizon} to test {horizon} steps ahead: choose a shorter horizon"
-        )
-    # about a third of a horizon apart: a whole one would begin every forecast at the same time of the year
-    apart = max(1, min(horizon // 3 + 1, (rows - horizon - first) // (ORIGINS - 1)))
-    origins = list(range(rows - horizon, first - 1, -apart))[:ORIGINS][::-1]
-    *models, final = fit(values, season=season, horizon=horizon, origins=[*origins, rows], members=members, seed=seed, progress=progress)
+    if origins is None:
+        every = rolling_origins(rows, season, horizon)
+        # about a third of a horizon apart: a whole one would begin every forecast at the same time of the year
+        apart = max(1, min(horizon // 3 + 1, (len(every) - 1) // (ORIGINS - 1)))
+        origins = every[::-apart][:ORIGINS][::-1]
+    origins = list(origins)
+    if max(origins) + horizon > rows:
+        raise ValueError(f"an origin is {max(origins)}, expected at most {rows - horizon}: {horizon} of the {rows} values must follow it")
+    *models, final = fit(
+        values, season=season, horizon=horizon, origins=[*origins, rows], members=members, steps=steps, seed=seed, progress=progress
+    )
     series = values.reshape(rows, -1)[:, 0]
     truths = np.stack([series[origin : origin + horizon] for origin in origins])
     ours = [predict(model, values[:origin]) for model, origin in zip(models, origins, strict=True)]
@@ -114,6 +125,23 @@ def backtest(
     scales = [scale(series[:origin], season) for origin in origins]
     table = {name: scores(truths, made, scales) for name, made in forecasts.items()}
     return final, Backtest(origins, truths, forecasts, {level: _coverage(truths, ours, level) for level in LEVELS}, table)
+
+
+def rolling_origins(rows: int, season: int, horizon: int) -> range:
+    """Every origin in the second half of a series of so many rows that leaves enough to train on before it, and a horizon after it.
+
+    Raises:
+        ValueError: there is none.
+
+    >>> rolling_origins(144, season=12, horizon=12)
+    range(72, 133)
+    """
+    first = max(shortest(horizon), season + 2, rows // 2)
+    if first + horizon > rows:
+        raise ValueError(
+            f"the series has {rows} values, expected at least {first + horizon} to test {horizon} steps ahead: choose a shorter horizon"
+        )
+    return range(first, rows - horizon + 1)
 
 
 def scores(truths, forecasts, scales) -> dict[str, float]:
