@@ -28,6 +28,14 @@ settings.load_profile("suite")
 
 
 @pytest.fixture(scope="module")
+def optimized():
+    """All of LLVM's passes, for the tests of a module that train for long: `jax-lstm fit` takes a third of the time."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="module")
 def x64():
     """64-bit types for the tests of a module, by `pytestmark = pytest.mark.usefixtures("x64")`."""
     with jax.enable_x64(True):

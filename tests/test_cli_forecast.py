@@ -10,6 +10,8 @@ import pytest
 from jax_lstm import forecast
 from jax_lstm.cli import main
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 pytest.importorskip("matplotlib")
 
 

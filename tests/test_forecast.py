@@ -10,6 +10,8 @@ from jax_lstm import checkpoint, forecast, init, readout
 from jax_lstm._layer import lstm
 from jax_lstm.forecast import _backtest, _series, _smoothing
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 SEASON, HORIZON, ROWS = 6, 3, 60
 OPTIONS = {"season": SEASON, "horizon": HORIZON, "members": 3, "steps": 20, "progress": False}
 

@@ -12,6 +12,8 @@ import pytest
 
 from jax_lstm.cli import main
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
