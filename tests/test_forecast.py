@@ -115,6 +115,8 @@ def test_a_backtest_at_chosen_origins(few_steps):
     np.testing.assert_array_equal(test.truths, [values[30:33], values[31:34]])
     with pytest.raises(ValueError, match="an origin is 58, expected at most 57: 3 of the 60 values must follow it"):
         forecast.backtest(values, origins=[40, 58], **few_steps)
+    with pytest.raises(ValueError, match="origins is empty, expected at least one"):
+        forecast.backtest(values, origins=[], **few_steps)
 
 
 def test_a_forecast_is_what_lstm_and_readout_give(model):

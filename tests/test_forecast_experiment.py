@@ -42,3 +42,15 @@ def test_the_command_writes_its_table_and_figure(tmp_path, capsys):
     found = next(row for row in rows if row[:2] == ["1", "seasonal naive"])
     np.testing.assert_allclose([float(cell) for cell in found[2:]], expected, rtol=5e-3)
     assert (tmp_path / "airline.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rolling_origins_are_judged_by_what_followed_them(tmp_path, values):
+    experiment.main(["--rolling", "--quick", "--out", str(tmp_path)])
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (tmp_path / "airline_rolling.md").read_text().splitlines()]
+    found = {row[0]: row[1:] for row in rows[2:] if row}
+    assert set(found) == {forecast.OURS, forecast.ALONE, *forecast.BASELINES}
+    origins = range(72, 133, 20)
+    errors = np.array([np.abs(values[origin : origin + 12] - values[origin - 12 : origin]) for origin in origins])
+    units = np.array([np.abs(values[12:origin] - values[: origin - 12]).mean() for origin in origins])
+    expected = errors.mean(), np.sqrt(np.mean(errors**2)), np.mean(errors / units[:, None])
+    np.testing.assert_allclose([float(cell) for cell in found["seasonal naive"]], expected, rtol=5e-3)

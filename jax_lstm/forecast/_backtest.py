@@ -110,6 +110,8 @@ def backtest(
         apart = max(1, min(horizon // 3 + 1, (len(every) - 1) // (ORIGINS - 1)))
         origins = every[::-apart][:ORIGINS][::-1]
     origins = list(origins)
+    if not origins:
+        raise ValueError("origins is empty, expected at least one")
     if max(origins) + horizon > rows:
         raise ValueError(f"an origin is {max(origins)}, expected at most {rows - horizon}: {horizon} of the {rows} values must follow it")
     *models, final = fit(
