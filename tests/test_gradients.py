@@ -107,9 +107,11 @@ def test_gradients(schedule, case, data):
     assert not np.asarray(found[1])[~valid(call.options, call.xs)].any()
 
 
-# the other schedules are these: deferred is fused in one chunk, saving runs fused again, unrolled is scan without its loop
-@pytest.mark.parametrize("schedule", ["scan", "fused"])
-@pytest.mark.parametrize("case", [CASES[2], CASES[8], CASES[-1]], ids=str)
+# one case for what scan and fused have in them: deferred is fused in one chunk, saving runs fused again, unrolled is scan without its loop
+TWICE = [(s, case) for s in SCHEDULES for case in (CASES[2], CASES[8], CASES[-1]) if s in ("scan", "fused") or case is CASES[2]]
+
+
+@pytest.mark.parametrize(("schedule", "case"), TWICE, ids=str)
 @given(st.data())
 @settings(max_examples=10)
 def test_gradients_of_gradients(schedule, case, data):

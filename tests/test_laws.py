@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EVERYTHING, LONG, Case, as_jax, calls
+from strategies import EVERYTHING, SCHEDULES, Case, as_jax, calls
 
 from jax_lstm import Carry, Clip, cell, init, lstm, trace
 
 pytestmark = pytest.mark.usefixtures("x64")
-# unrolled is the plain scan without its loop: test_variants and test_gradients hold it to the oracle, with every option
-every_schedule = pytest.mark.parametrize("schedule", LONG)
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 
 PLAIN = Case("plain", ("carry",))
 RICH = Case("all but diagonal", EVERYTHING)

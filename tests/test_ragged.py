@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import LONG, Case, as_jax, calls, valid
+from strategies import SCHEDULES, Case, as_jax, calls, valid
 
 from jax_lstm import Bidirectional, init, lstm, network, trace
 
 pytestmark = pytest.mark.usefixtures("x64")
-# unrolled is the plain scan without its loop: test_variants and test_gradients hold it to the oracle, with every option
-every_schedule = pytest.mark.parametrize("schedule", LONG)
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 RAGGED = Case("peephole", ("carry", "lengths"))
 HOLES = Case("plain", ("carry", "mask", "resets", "reverse"))
 GARBAGE = [np.nan, np.inf, -np.inf, 1e300, -5.0]
