@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 CHILD = Path(__file__).with_name("train_child.py")
-KILLS = 22
+KILLS = 20
 
 
 def start(folder, every, tmp_path, output) -> subprocess.Popen:
