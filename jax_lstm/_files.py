@@ -10,11 +10,12 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path beside `path`, with its suffix, whose file takes the place of `path` when the block ends without an error.
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path`, with its suffix, whose file takes the place of `path` when the block ends without
+    an error.
 
-    A reader sees the old file or the new one, never a part, also when the machine stops in the middle: the data is on the disk before
-    the name is.
+    A reader sees the old file or the new one, never a part, also when the machine stops in the middle: the data is on
+    the disk before the name is.
 
     >>> import pathlib, tempfile
     >>> target = pathlib.Path(tempfile.mkdtemp(), "note.txt")
