@@ -15,6 +15,7 @@ import numpy as np
 from jax_lstm._step import Shared, Steps
 from jax_lstm._types import Carry, LSTMParams
 from jax_lstm.schedules.kernels.cpu import library
+from jax_lstm.schedules.kernels.cpu._drop import droppable
 from jax_lstm.schedules.scan import scan
 
 
@@ -92,11 +93,16 @@ _layer.defvjp(_layer_forward, _layer_backward, symbolic_zeros=True)
 
 def _states(reverse: bool, floats: Floats, flags: Flags):
     """The hidden states and the last carry."""
+    return droppable(_either, reverse)(floats, flags)
 
-    def call(floats, flags):
-        return _forward(reverse, floats, flags)[:3]
 
-    return jax.lax.platform_dependent(floats, flags, cpu=call, default=partial(_plain, reverse))
+def _either(reverse: bool, floats: Floats, flags: Flags, *, first: bool):
+    """By the kernel or by the plain scan, as the platform is; the hidden states only where they are `first`."""
+
+    def plain(floats, flags):
+        return _plain(reverse, floats, flags)[0 if first else 1 :]
+
+    return jax.lax.platform_dependent(floats, flags, cpu=partial(_forward, reverse, stack=first), default=plain)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -168,7 +174,7 @@ def _forward(reverse: bool, floats: Floats, flags: Flags, stack: bool = True, ke
     x, w_x, w_h, b, h_first, c_first, *others = floats
     arguments = (x, w_x, w_h, _or_empty(b, 1), h_first, c_first, *_flags(flags), *(_or_empty(one, 2) for one in others))
     found = _call(library.FORWARD, reverse, arguments, results)
-    return tuple(found) if keep else tuple(found[:3])
+    return tuple(found[0 if stack else 1 : 4 if keep else 3])
 
 
 def _backward(reverse: bool, asked: Asked, floats: Floats, flags: Flags, hs, kept, cotangents) -> Floats:
@@ -185,6 +191,7 @@ def _backward(reverse: bool, asked: Asked, floats: Floats, flags: Flags, hs, kep
 
 
 def _call(target: str, reverse: bool, arguments, shapes) -> Any:
+    library.load()
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     # the kernel reads arguments with leading axes of size one as they are, so that nothing is copied for vmap
     return jax.ffi.ffi_call(target, results, vmap_method="expand_dims")(*arguments, reverse=np.int32(reverse))

@@ -20,29 +20,29 @@ def missing() -> str | None:
     """Why the kernel cannot be used here, or None if it can."""
     if os.environ.get(SWITCH) == "0":
         return f"the environment variable {SWITCH} is 0"
-    loaded = _load()
+    loaded = load()
     return loaded if isinstance(loaded, str) else None
 
 
 def variant() -> str | None:
     """The instruction set that the kernel uses on this processor, "avx512", "avx2" or "neon"; None where it cannot be used."""
-    return None if missing() else _load().jax_lstm_variant().decode()
+    return None if missing() else load().jax_lstm_variant().decode()
 
 
 def units() -> int:
     """The floats of a vector."""
-    return _load().jax_lstm_units()
+    return load().jax_lstm_units()
 
 
 def multiply_add_rate(times: int) -> float:
     """The multiply-adds of `times` rounds of a loop that nothing but the processor's arithmetic limits."""
-    library = _load()
+    library = load()
     library.jax_lstm_multiply_add(times)
     return times * library.jax_lstm_multiply_adds()
 
 
 @cache
-def _load() -> ctypes.CDLL | str:
+def load() -> ctypes.CDLL | str:
     """The library with its targets registered, or why there is none."""
     if not PATH.exists():
         return "this installation has no compiled library: it was built where no compiler was found"
