@@ -41,13 +41,6 @@ class Flags(NamedTuple):
     reset: jax.Array | None
 
 
-@jax.tree_util.register_static
-class Asked(NamedTuple):
-    """Whether the gradient of the input is asked for."""
-
-    x: bool
-
-
 def native(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool) -> tuple[Carry, jax.Array]:
     """The last carry and the hidden states, by one call of the kernel."""
     batch = steps.x.shape[1:-1]
@@ -75,17 +68,16 @@ def _layer(reverse: bool, floats: Floats, flags: Flags):
 
 
 def _layer_forward(reverse, floats, flags):
-    asked = Asked(floats.x.perturbed)
     floats, flags = jax.tree.map(lambda leaf: leaf.value, (floats, flags), is_leaf=lambda leaf: hasattr(leaf, "perturbed"))
     hs, h, c, kept = _states_and_kept(reverse, floats, flags)
-    return (hs, h, c), (asked, floats, flags, hs, kept)
+    return (hs, h, c), (floats, flags, hs, kept)
 
 
 def _layer_backward(reverse, residuals, cotangents):
-    asked, floats, flags, hs, kept = residuals
+    floats, flags, hs, kept = residuals
     zero = jax.custom_derivatives.SymbolicZero
     cotangents = tuple(None if isinstance(one, zero) else one for one in cotangents)
-    return _gradients(reverse, asked, floats, flags, hs, kept, cotangents), Flags(None, None, None)
+    return _gradients(reverse, floats, flags, hs, kept, cotangents), Flags(None, None, None)
 
 
 _layer.defvjp(_layer_forward, _layer_backward, symbolic_zeros=True)
@@ -123,28 +115,32 @@ def _states_and_kept_jvp(reverse, primals, tangents):
     return found, (*moved, jnp.zeros_like(found[-1]))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _gradients(reverse: bool, asked: Asked, floats: Floats, flags: Flags, hs, kept, cotangents):
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _gradients(reverse: bool, floats: Floats, flags: Flags, hs, kept, cotangents) -> Floats:
     """The gradient with respect to `floats`; a cotangent that is None is zero."""
-
-    def plain(floats, flags, hs, kept, cotangents):
-        return _plain_gradients(reverse, asked, floats, flags, cotangents)
-
-    call = partial(_backward, reverse, asked)
-    return jax.lax.platform_dependent(floats, flags, hs, kept, cotangents, cpu=call, default=plain)
+    found = droppable(_either_gradients, reverse)(floats, flags, hs, kept, cotangents)
+    return jax.tree.unflatten(jax.tree.structure(floats), found)
 
 
 @_gradients.defjvp
-def _gradients_jvp(reverse, asked, primals, tangents):
-    floats, flags, hs, kept, cotangents = primals
-    found = _gradients(reverse, asked, *primals)
+def _gradients_jvp(reverse, primals, tangents):
+    floats, flags, _, _, cotangents = primals
 
     def plain(floats, cotangents):
-        return _plain_gradients(reverse, asked, floats, flags, cotangents)
+        return _plain_gradients(reverse, floats, flags, cotangents)
 
     # hs and kept are functions of floats, and plain makes its own
     _, moved = jax.jvp(plain, (floats, cotangents), (tangents[0], tangents[-1]))
-    return found, moved
+    return _gradients(reverse, *primals), moved
+
+
+def _either_gradients(reverse: bool, *arguments, first: bool):
+    """By the kernel or through the plain scan, as the platform is; that of the input only where it is `first`."""
+
+    def plain(floats, flags, hs, kept, cotangents):
+        return tuple(jax.tree.leaves(_plain_gradients(reverse, floats, flags, cotangents))[0 if first else 1 :])
+
+    return jax.lax.platform_dependent(*arguments, cpu=partial(_backward, reverse, first=first), default=plain)
 
 
 def _plain(reverse: bool, floats: Floats, flags: Flags):
@@ -159,11 +155,10 @@ def _plain(reverse: bool, floats: Floats, flags: Flags):
     return hs, *carry
 
 
-def _plain_gradients(reverse, asked, floats, flags, cotangents):
-    (hs, h, c), pull = jax.vjp(lambda floats: _plain(reverse, floats, flags), floats)
-    filled = tuple(jnp.zeros_like(a) if d is None else d for a, d in zip((hs, h, c), cotangents, strict=True))
-    (found,) = pull(filled)
-    return found if asked.x else found._replace(x=jnp.zeros_like(found.x))
+def _plain_gradients(reverse: bool, floats: Floats, flags: Flags, cotangents) -> Floats:
+    outputs, pull = jax.vjp(lambda floats: _plain(reverse, floats, flags), floats)
+    filled = tuple(jnp.zeros_like(a) if d is None else d for a, d in zip(outputs, cotangents, strict=True))
+    return pull(filled)[0]
 
 
 def _forward(reverse: bool, floats: Floats, flags: Flags, stack: bool = True, keep: bool = False):
@@ -177,17 +172,15 @@ def _forward(reverse: bool, floats: Floats, flags: Flags, stack: bool = True, ke
     return tuple(found[0 if stack else 1 : 4 if keep else 3])
 
 
-def _backward(reverse: bool, asked: Asked, floats: Floats, flags: Flags, hs, kept, cotangents) -> Floats:
-    """The kernel's backward call."""
-    x, w_x, w_h, b, h_first, _, h_reset, _, mask = floats
+def _backward(reverse: bool, floats: Floats, flags: Flags, hs, kept, cotangents, *, first: bool):
+    """The kernel's backward call: the gradients of what is there of `floats`, that of the input only where it is `first`."""
+    x, w_x, w_h, _, h_first, _, h_reset, _, mask = floats
     others = (_or_empty(one, rank) for one, rank in zip(cotangents, (3, 2, 2), strict=True))
     arguments = (x, w_x, w_h, h_first, *_flags(flags), _or_empty(h_reset, 2), _or_empty(mask, 2), hs, kept, *others)
-    ranks = Floats(3, 2, 2, 1, 2, 2, 2, 2, 2)
-    wanted = floats if asked.x else floats._replace(x=None)
-    results = [(0,) * rank if one is None else one.shape for one, rank in zip(wanted, ranks, strict=True)]
-    found = Floats(*_call(library.BACKWARD, reverse, arguments, results))
-    found = Floats(*(None if given is None else one for one, given in zip(found, floats, strict=True)))
-    return found if asked.x else found._replace(x=jnp.zeros_like(x))
+    wanted = floats if first else floats._replace(x=None)
+    results = [(0,) * rank if one is None else one.shape for one, rank in zip(wanted, (3, 2, 2, 1, 2, 2, 2, 2, 2), strict=True)]
+    found = _call(library.BACKWARD, reverse, arguments, results)
+    return tuple(one for one, given in zip(found, wanted, strict=True) if given is not None)
 
 
 def _call(target: str, reverse: bool, arguments, shapes) -> Any:
