@@ -56,7 +56,7 @@ def native(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool) -
     back = Carry(None, None) if shared.reset_to is None else shared.reset_to
     carries = [rows(part) for part in (*shared.initial, *back)]
     floats = Floats(over_time(steps.x), params.w_x, params.w_h, params.b, *carries, rows(shared.recurrent_mask))
-    lengths = None if steps.lengths is None else rows(steps.lengths).astype(jnp.int32)
+    lengths = None if shared.lengths is None else rows(shared.lengths).astype(jnp.int32)
     flags = Flags(lengths, None if lengths is not None else over_time(steps.valid), over_time(steps.reset))
     hs, h, c = _layer(reverse, floats, flags)
     return Carry(h.reshape(*batch, -1), c.reshape(*batch, -1)), hs.reshape(hs.shape[0], *batch, -1)

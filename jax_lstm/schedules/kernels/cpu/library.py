@@ -16,10 +16,37 @@ FORWARD, BACKWARD = "jax_lstm_forward", "jax_lstm_backward"
 PATH = Path(__file__).with_name("native.so")
 
 
+_enabled = True
+
+
+def use_native_kernel(enabled: bool) -> None:
+    """Turn the CPU kernel off, or on again: whether `schedule="auto"` may take it, and `schedule="native"` ask for it.
+
+    Every program that was compiled so far is compiled anew. The environment variable `JAX_LSTM_NATIVE=0` turns the kernel off from the
+    start.
+
+    Args:
+        enabled: whether the kernel may be used.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from jax_lstm import explain_schedule, init
+    >>> params, xs = init(jax.random.key(0), features=3, hidden=64), jnp.ones((100, 32, 3))
+    >>> use_native_kernel(False)
+    >>> explain_schedule(params, xs).passed_over["native"]
+    'needs the compiled kernel, and use_native_kernel(False) was called'
+    >>> use_native_kernel(True)
+    """
+    global _enabled
+    _enabled = bool(enabled)
+    jax.clear_caches()
+
+
 def missing() -> str | None:
     """Why the kernel cannot be used here, or None if it can."""
     if os.environ.get(SWITCH) == "0":
         return f"the environment variable {SWITCH} is 0"
+    if not _enabled:
+        return "use_native_kernel(False) was called"
     loaded = load()
     return loaded if isinstance(loaded, str) else None
 
