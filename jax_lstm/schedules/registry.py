@@ -233,6 +233,8 @@ def _always_supported(problem: Problem) -> str | None:
 
 
 def _auto_native(problem: Problem) -> Verdict:
+    if problem.time <= FEW_STEPS:
+        return Verdict(False, f"{problem.time} steps are at most {FEW_STEPS}: what it lays out first costs more than it saves")
     return Verdict(True, "the whole loop is one call of compiled code, with all of the processor's cores")
 
 
