@@ -106,6 +106,9 @@ class Bidirectional(NamedTuple):
     backward: Any
 
 
+Layer = Params | Bidirectional
+
+
 class FinalCarries(NamedTuple):
     """Where the two directions of a bidirectional layer ended: `forward` at the last step, `backward` at the first.
 
@@ -114,6 +117,13 @@ class FinalCarries(NamedTuple):
 
     forward: Carry
     backward: Carry
+
+
+def directions(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    """The parts of a layer (or of its carry) with their names: both directions of a bidirectional one, else the value itself."""
+    if isinstance(value, Bidirectional):
+        return [(f"{name}.{side}", part) for side, part in zip(value._fields, value, strict=True)]
+    return [(name, value)]
 
 
 class Trace(NamedTuple):

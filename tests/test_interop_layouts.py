@@ -88,7 +88,7 @@ def test_our_layers_come_back_to_the_bit(name, stack):
         assert type(array) is np.ndarray
         assert array.flags.c_contiguous
         assert array.flags.writeable
-        array[...] = 7  # the caller's own: our layers do not change with it
+        array[...] = 7  # a copy: the layers do not change with it
     assert_same_bits(back, layers)
 
 
@@ -137,9 +137,11 @@ def test_layers_that_differ_are_refused_where_the_format_says_it_once(name):
 def test_a_stack_is_a_tuple_of_layers():
     (params,) = make("one layer")
     for form in FORMATS.values():
-        for wrong in (params, (), None, Bidirectional(params, params)):
-            with pytest.raises(TypeError, match="expected a tuple of layers"):
+        for wrong in ((), None, {"w_x": 1}):
+            with pytest.raises(TypeError, match="expected a layer or a tuple of layers"):
                 form.to(wrong)
+        for layer in (params, Bidirectional(params, params)):
+            assert_same_bits(form.to(layer), form.to((layer,)))
 
 
 KEYS = {
@@ -168,7 +170,7 @@ def test_a_wrong_mapping_is_refused_by_its_key(name, key):
     form, layers = FORMATS[name], make("three layers")
     first, second, third = form.to(layers)
     where = rf"cells\[1\]{re.escape(f'[{key!r}]')}"
-    with pytest.raises(ValueError, match=rf"cells\[1\] has no key '{key}': .* needs .*, and has '.*' \(\d"):
+    with pytest.raises(ValueError, match=rf"cells\[1\] has no key '{key}': .* needs .*, and this one has '.*' \(\d"):
         form.back([first, without(second, key), third], layers)
     with pytest.raises(ValueError, match=rf"cells\[1\].*'{key}'.* has shape \(.*\)"):
         form.back([first, replaced(second, key, lambda array: array[..., :-1]), third], layers)
@@ -208,12 +210,14 @@ def test_torchs_keys():
     with pytest.raises(ValueError, match=r"state_dict has no key 'a.weight_ih_l0_reverse'"):
         from_torch(weights | {"a.weight_hh_l0_reverse": weights["a.weight_hh_l0"]})
     both = weights | to_torch(make("one layer"), prefix="b.")
-    with pytest.raises(ValueError, match=r"keys for 2 LSTMs, 'a\.', 'b\.': expected one, or say which by prefix="):
+    with pytest.raises(ValueError, match=r"state_dict has 2 LSTMs, at 'a', 'b': choose one with prefix="):
         from_torch(both)
-    assert_same_bits(from_torch(both, prefix="b."), make("one layer"))
+    for prefix in ("b.", "b"):
+        assert_same_bits(from_torch(both, prefix=prefix), make("one layer"))
+    assert to_torch(make("one layer"), prefix="b").keys() == to_torch(make("one layer"), prefix="b.").keys()
     with pytest.raises(ValueError, match=r"state_dict has no key 'c.weight_ih_l0'"):
         from_torch(both, prefix="c.")
-    with pytest.raises(TypeError, match="state_dict is a list, expected a mapping"):
+    with pytest.raises(TypeError, match="state_dict is a list, expected a mapping or a module"):
         from_torch([weights])
 
 
@@ -223,8 +227,11 @@ def test_keras_lists():
         from_keras([one, two[:5]])
     with pytest.raises(ValueError, match=r"weights\[1\]\[0\] has shape \(7, 16\), expected \(8, 16\)"):
         from_keras([one, [two[0][:-1], *two[1:]]])
-    with pytest.raises(TypeError, match="expected one list a layer"):
-        from_keras(one)
+    assert_same_bits(from_keras(one), from_keras([one]))
+    with pytest.raises(TypeError, match="weights is a int, expected a model, a layer"):
+        from_keras(3)
+    with pytest.raises(TypeError, match=r"weights\[1\] is a int, expected a layer or its get_weights"):
+        from_keras([one, 3])
     forward, backward = make("two directions")[0]
     with pytest.raises(ValueError, match="biases in one direction alone"):
         FORMATS["keras"].to((Bidirectional(forward, backward._replace(b=None)),))
