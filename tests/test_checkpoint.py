@@ -163,9 +163,8 @@ LOOP["again"] = LOOP
         (((PLAIN,), Readout(jnp.ones((2, 4, 1)))), ValueError, "readout has w and b of shapes [(2, 4, 1), None]"),
         (((PLAIN,), (jnp.ones((4, 1)), None)), TypeError, "readout is a tuple, expected Readout"),
         (((PLAIN,), Readout(jnp.ones((99, 1)))), ValueError, "readout.w has shape (99, 1), expected (4, outputs)"),
-        (((PLAIN._replace(clip=Clip(cell=math.inf)),),), ValueError, "clip.cell is inf, expected a finite number"),
+        (((PLAIN._replace(clip=Clip(cell=math.inf)),),), ValueError, "clip.cell is inf, expected a positive number"),
         (((PLAIN._replace(clip=Clip(gates=math.nan)),),), ValueError, "clip.gates is nan, expected a positive number"),
-        (((PLAIN._replace(clip=Clip(gates=True)),),), ValueError, "clip.gates is True, expected a finite number"),
         (((PLAIN,), None, {"rate": math.nan}), ValueError, "metadata['rate'] is nan, expected a finite number"),
         (((PLAIN,), None, {"a": [1, {"b": -math.inf}]}), ValueError, "metadata['a'][1]['b'] is -inf, expected a finite number"),
         (((PLAIN,), None, {"scale": np.float32(1)}), TypeError, "metadata['scale'] is a float32, expected JSON"),
@@ -251,7 +250,6 @@ def test_other_files_are_refused_in_one_line(tmp_path):
             for one in (
                 {"version": 1},
                 *({key: value for key, value in said.items() if key != left_out} for left_out in said if left_out != "version"),
-                edited(said, "layers", 0, "clip", to={"type": "Clip", "cell": 10**400, "gates": None}),
                 edited(said, "layers", 0, "clip", to={"type": "Clip", "cell": math.inf, "gates": None}),
                 edited(said, "layers", 0, to={"type": "LSTMParams"}),
                 edited(said, "metadata", to=3),

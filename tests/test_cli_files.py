@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import stat
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -119,10 +123,13 @@ def test_what_a_state_dict_holds_besides_is_named(tmp_path, capsys):
     torch = peer("torch")
     weights = {f"net.{name}": value for name, value in torch.nn.LSTM(2, 3).state_dict().items()} | {"head.weight": torch.ones(1, 3)}
     torch.save(weights, tmp_path / "a.pt")
-    done = run(capsys, "convert", tmp_path / "a.pt", tmp_path / "b.npz")
+    refused = run(capsys, "convert", tmp_path / "a.pt", tmp_path / "b.npz", code=2)
+    assert refused.err == f"jax-lstm: {tmp_path / 'a.pt'} holds more than its LSTM: head.weight; leave that out with --partial\n"
+    assert not (tmp_path / "b.npz").exists()
+    done = run(capsys, "convert", "--partial", tmp_path / "a.pt", tmp_path / "b.npz")
     assert done.err == f"jax-lstm: {tmp_path / 'a.pt'}: left out head.weight\n"
     assert done.out == f"{tmp_path / 'b.npz'}: 1 layer(s), 72 parameters\n"
-    assert 'not shown: ["head.weight"]' in run(capsys, "show", tmp_path / "a.pt").out
+    assert 'left out: ["head.weight"]' in run(capsys, "show", tmp_path / "a.pt").out
 
 
 class Sends:
@@ -130,14 +137,105 @@ class Sends:
         return print, ("executed",)
 
 
+def refusal(capsys, path):
+    """The one line that `show` prints of a file that it refuses: nothing executed, no other program's messages in it."""
+    done = run(capsys, "show", path, code=2)
+    assert done.out == ""
+    assert done.err.count("\n") == 1
+    assert done.err.startswith(f"jax-lstm: {path}")
+    for leaked in ("\x1b", "weights_only", "safe_mode", "File not found", "deserialize", "arbitrary code"):
+        assert leaked not in done.err
+    return done.err
+
+
 def test_nothing_executes(tmp_path, capsys):
     torch = peer("torch")
     torch.save({"weight_ih_l0": Sends()}, tmp_path / "a.pt")
+    assert "holds an object of print, and objects are not read" in refusal(capsys, tmp_path / "a.pt")
+    torch.save(torch.nn.LSTM(2, 3), tmp_path / "a.pt")
+    assert "holds an object of torch.nn.modules.rnn.LSTM, and objects are not read" in refusal(capsys, tmp_path / "a.pt")
     np.savez(tmp_path / "a.npz", jax_lstm=np.array([Sends()], object))
-    for suffix in (".pt", ".npz"):
-        done = run(capsys, "show", tmp_path / f"a{suffix}", code=2)
-        assert done.out == ""
-        assert done.err.count("\n") == 1
+    assert "has dtype object, expected numbers or text" in refusal(capsys, tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", *FRAMEWORK])
+def test_a_truncated_file_is_refused_in_our_words(tmp_path, capsys, suffix):
+    if suffix in FRAMEWORK:
+        peer(FRAMEWORK[suffix])
+    checkpoint.save(tmp_path / "a.safetensors", made().layers)
+    path = tmp_path / f"b{suffix}"
+    run(capsys, "convert", tmp_path / "a.safetensors", path)
+    data = path.read_bytes()
+    for size in (len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:size])
+        refusal(capsys, path)
+
+
+def test_a_keras_model_of_other_peoples_layers_is_refused_in_our_words(tmp_path, capsys):
+    keras = peer("keras")
+    with lenient():
+        keras.Sequential([keras.Input((None, 3)), keras.layers.Lambda(lambda x: x), keras.layers.LSTM(2)]).save(tmp_path / "a.keras")
+    assert "has layers that are not Keras's own" in refusal(capsys, tmp_path / "a.keras")
+
+
+def claims(path, shape, data=b"", compress=zipfile.ZIP_STORED):
+    """A `.npz` file of one array whose header states a shape, whatever follows."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w", compress) as archive:
+        archive.writestr("jax_lstm.npy", header.getvalue() + data)
+
+
+def test_an_npz_file_takes_no_more_memory_than_a_multiple_of_its_size(tmp_path, capsys):
+    path = tmp_path / "a.npz"
+    cases = [
+        ((2**38,), bytes(7000), zipfile.ZIP_STORED, "states 1,099,511,627,776 bytes, but has 7,000"),
+        ((2**22,), bytes(2**24), zipfile.ZIP_DEFLATED, "expected at most 16 times its size"),
+        ((-1, -4), bytes(16), zipfile.ZIP_STORED, "is not a complete .npz file"),
+        ((4,), bytes(16), zipfile.ZIP_BZIP2, "compressed by method 12, expected stored or deflated"),
+    ]
+    for shape, data, compress, words in cases:
+        claims(path, shape, data, compress)
+        tracemalloc.start()
+        line = refusal(capsys, path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert words in line
+        assert peak < 16 * path.stat().st_size + 2**20  # and what the program itself takes
+
+
+def test_a_state_dict_takes_no_more_memory_than_a_multiple_of_its_size(tmp_path, capsys):
+    torch = peer("torch")
+    huge = torch.zeros(1).expand(4 * 2**20, 2**20)  # one number, repeated along both axes
+    torch.save({"weight_ih_l0": huge, "weight_hh_l0": huge}, tmp_path / "a.pt")
+    assert "expected at most 16 times its size" in refusal(capsys, tmp_path / "a.pt")
+
+
+def test_onnx_operators_besides_the_lstm_need_partial(tmp_path, capsys):
+    onnx = peer("onnx")
+    run_layers = made()
+    checkpoint.save(tmp_path / "a.safetensors", *run_layers[:2])
+    run(capsys, "convert", tmp_path / "a.safetensors", tmp_path / "b.onnx")
+    model = onnx.load(tmp_path / "b.onnx")
+    model.graph.node.append(onnx.helper.make_node("Sigmoid", ["ys"], ["zs"], "squash"))
+    model.graph.output[0].name = "zs"
+    onnx.save(model, tmp_path / "b.onnx")
+    refused = run(capsys, "convert", tmp_path / "b.onnx", tmp_path / "c.npz", code=2)
+    assert refused.err == f"jax-lstm: {tmp_path / 'b.onnx'} holds more than its LSTM: Sigmoid 'squash'; leave that out with --partial\n"
+    done = run(capsys, "convert", "--partial", tmp_path / "b.onnx", tmp_path / "c.safetensors")
+    assert done.err == f"jax-lstm: {tmp_path / 'b.onnx'}: left out Sigmoid 'squash'\n"
+    assert_same_bits(checkpoint.load(tmp_path / "c.safetensors")[:2], run_layers[:2])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pt", ".onnx", ".keras"])
+def test_a_private_file_stays_private(tmp_path, capsys, suffix):
+    if suffix in FRAMEWORK:
+        peer(FRAMEWORK[suffix])
+    checkpoint.save(tmp_path / "a.safetensors", made().layers)
+    path = tmp_path / f"b{suffix}"
+    path.touch(0o600)
+    run(capsys, "convert", tmp_path / "a.safetensors", path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_keras_layers_that_compute_something_else_are_refused(tmp_path, capsys):
@@ -147,14 +245,18 @@ def test_keras_layers_that_compute_something_else_are_refused(tmp_path, capsys):
         ([layers.LSTM(2, activation="relu")], "activation='relu', expected 'tanh'"),
         ([layers.LSTM(2, go_backwards=True)], "go_backwards=True, expected False"),
         ([layers.Bidirectional(layers.LSTM(2), merge_mode="sum")], "merge_mode='sum', expected 'concat'"),
-        ([layers.GRU(2)], "a GRU, is none of"),
-        ([layers.Bidirectional(layers.GRU(2))], "a Bidirectional, is none of"),
-        ([layers.LSTM(2), layers.Dense(1, activation="relu")], "a Dense, is none of"),
+        ([layers.GRU(2)], "the model has no LSTM layer, it has GRU"),
+        ([layers.Bidirectional(layers.GRU(2))], "the model has no LSTM layer, it has Bidirectional"),
+        ([layers.LSTM(2), layers.Dense(1, activation="relu", name="head")], "holds more than its LSTM: Dense 'head'; leave"),
+        ([layers.LSTM(2), layers.Dense(2), layers.Dense(1, name="second")], "holds more than its LSTM: Dense 'second'; leave"),
+        ([layers.Masking(name="mask"), layers.LSTM(2)], "holds more than its LSTM: Masking 'mask'; leave"),
+        ([layers.LSTM(2, return_sequences=True), layers.ReLU(), layers.LSTM(2)], "2 LSTM layers that are no stack"),
     ):
         with lenient():
             keras.Sequential([keras.Input((None, 3)), *refused]).save(tmp_path / "a.keras")
         done = run(capsys, "convert", tmp_path / "a.keras", tmp_path / "b.npz", code=2)
         assert words in done.err
+        assert done.err.count("\n") == 1
         assert not (tmp_path / "b.npz").exists()
 
 

@@ -138,7 +138,7 @@ def test_a_stack_is_a_tuple_of_layers():
     (params,) = make("one layer")
     for form in FORMATS.values():
         for wrong in ((), None, {"w_x": 1}):
-            with pytest.raises(TypeError, match="expected a layer or a tuple of layers"):
+            with pytest.raises(TypeError, match="expected a tuple of layers"):
                 form.to(wrong)
         for layer in (params, Bidirectional(params, params)):
             assert_same_bits(form.to(layer), form.to((layer,)))

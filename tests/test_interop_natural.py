@@ -163,7 +163,13 @@ def test_keras():
         expected = np.asarray(both(first(xs.swapaxes(0, 1)))).swapaxes(0, 1)
         stack = from_keras([first.get_weights(), both.get_weights()])
         np.testing.assert_allclose(network(stack, xs)[1], expected, **CLOSE)
-        for given, layer in ((first, stack[:1]), (both, stack[1:]), (model, stack), ([first, both], stack)):
+        x = keras.Input((None, FEATURES))
+        two = [layers.LSTM(5, return_sequences=True), layers.Bidirectional(layers.LSTM(2))]
+        functional = keras.Model(x, layers.Dense(1)(two[1](layers.Dropout(0.5)(two[0](x)))))
+        functional.set_weights(model.get_weights())
+        nested = keras.Sequential([keras.Sequential([first]), layers.Dropout(0.5), both])
+        whole = [(given, stack) for given in (model, functional, nested, [first, both])]
+        for given, layer in ((first, stack[:1]), (both, stack[1:]), *whole):
             assert_same_bits(from_keras(given), layer)
         assert_same_bits(from_keras(first.get_weights()), stack[:1])
         assert_same_bits(from_keras(both.get_weights()), stack[1:])

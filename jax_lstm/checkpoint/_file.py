@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from jax_lstm import _checks
 from jax_lstm._files import replacing
-from jax_lstm._network import Layer
-from jax_lstm._types import Bidirectional, DiagonalParams, LSTMParams, Readout
+from jax_lstm._types import Layer, Readout
 from jax_lstm.checkpoint._description import VERSION, build, describe
 from jax_lstm.checkpoint._template import place
 from jax_lstm.checkpoint._tree import Checkpoint
@@ -49,9 +49,8 @@ def save(
     >>> loaded.metadata, [layer.w_x.shape for layer in loaded.layers], bool((loaded.layers[1].w_h == layers[1].w_h).all())
     ({'series': 'airline'}, [(3, 20), (5, 16)], True)
     """
-    if isinstance(layers, LSTMParams | DiagonalParams | Bidirectional) or not isinstance(layers, tuple | list) or not layers:
-        raise TypeError(f"layers is a {type(layers).__name__}, expected a tuple of layers, at least one: (params,)")
-    text, arrays = describe(Checkpoint(tuple(layers), readout, None if metadata is None else dict(metadata)))
+    stack = _checks.check_stack(layers)
+    text, arrays = describe(Checkpoint(stack, readout, None if metadata is None else dict(metadata)))
     data = _safetensors().numpy.save(arrays, {"jax_lstm": text, "sha256": _digest(text, arrays)})
     with replacing(path) as temporary:
         temporary.write_bytes(data)

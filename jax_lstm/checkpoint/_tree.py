@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jax_lstm._network import Layer
-from jax_lstm._types import Readout
+from jax_lstm._types import Layer, Readout
 
 
 class Checkpoint(NamedTuple):

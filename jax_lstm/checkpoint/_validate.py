@@ -1,17 +1,16 @@
-"""What may be written to a file, and what may be read from one: layers that fit each other, finite bounds, JSON that stays as it is."""
+"""What may be written to a file, and what may be read from one: layers that fit each other, and JSON that stays as it is."""
 
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
 
 import jax
 import numpy as np
 
 from jax_lstm import _checks
-from jax_lstm._types import Bidirectional, Clip, Readout
-from jax_lstm.checkpoint._tree import Checkpoint, leaves, name, tree
+from jax_lstm._types import Readout
+from jax_lstm.checkpoint._tree import Checkpoint, name, tree
 
 DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 """The dtypes that a file holds, by the names of safetensors."""
@@ -22,10 +21,9 @@ def check(checkpoint: Checkpoint) -> tuple[int, ...]:
     members = _leading_axes(checkpoint)
     one = jax.tree.map_with_path(lambda path, leaf: _member(leaf, name(path), members), tree(checkpoint))
     first = jax.tree.leaves(one["layers"])[0]
-    _checks.check_layers(one["layers"], np.zeros((1, 1, *first.shape[-2:-1]), first.dtype))
-    _check_bounds(checkpoint)
+    sizes = _checks.check_layers(one["layers"], first.shape[-2] if first.ndim > 1 else 1, first.dtype)
     if one["readout"] is not None:
-        _check_readout(one["readout"], one["layers"][-1])
+        _check_readout(one["readout"], sum(side.out for side in sizes[-1]))
     _check_metadata(checkpoint.metadata)
     return members
 
@@ -81,23 +79,12 @@ def _member(leaf: Any, where: str, members: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(np.zeros((), dtype), leaf.shape[len(members) :])
 
 
-def _check_bounds(checkpoint: Checkpoint) -> None:
-    """Finite bounds, as JSON writes them."""
-    for where, clip in leaves(checkpoint, is_leaf=lambda node: isinstance(node, Clip)).items():
-        for field in Clip.__match_args__ if isinstance(clip, Clip) else ():
-            bound = getattr(clip, field)
-            if isinstance(bound, bool) or (bound is not None and not bound <= sys.float_info.max):
-                raise ValueError(f"{where}.{field} is {bound}, expected a finite number, or None for no bound")
-
-
-def _check_readout(readout: Any, layer: Any) -> None:
-    """A readout of the last layer's hidden states."""
+def _check_readout(readout: Any, out: int) -> None:
+    """A readout of the last layer's `out` hidden states."""
     if not isinstance(readout, Readout):
         raise TypeError(f"readout is a {type(readout).__name__}, expected Readout(w, b)")
     if readout.w.ndim != 2 or (readout.b is not None and readout.b.shape != readout.w.shape[1:]):
         shapes = [None if array is None else array.shape for array in readout]
         raise ValueError(f"readout has w and b of shapes {shapes}, expected (out, outputs) and (outputs,)")
-    sides = layer if isinstance(layer, Bidirectional) else (layer,)
-    out = sum(_checks.check_params(params).out for params in sides)
     if readout.w.shape[0] != out:
         raise ValueError(f"readout.w has shape {readout.w.shape}, expected ({out}, outputs), as the last layer has {out} outputs")

@@ -16,7 +16,7 @@ def find_stack(model: Any) -> list[Any]:
     if not found:
         kinds = ", ".join(sorted({type(layer).__name__ for layer in layers.values()})) or "nothing"
         raise ValueError(f"the model has no LSTM layer, it has {kinds}: expected an LSTM or a Bidirectional(LSTM)")
-    if not all(feeds(before, after, list(layers.values())) for before, after in pairwise(found.values())):
+    if not all(feeds(before, after, model) for before, after in pairwise(found.values())):
         paths = ", ".join(map(repr, found))
         raise ValueError(f"the model has {len(found)} LSTM layers that are no stack, {paths}: give one of them, or a list of them")
     return list(found.values())
@@ -41,8 +41,12 @@ def parts(layer: Any) -> list[Any]:
     return [layer.forward_layer, layer.backward_layer] if hasattr(layer, "forward_layer") else [layer]
 
 
-def feeds(before: Any, after: Any, layers: list[Any]) -> bool:
+def feeds(before: Any, after: Any, model: Any) -> bool:
     """Whether the outputs of one layer are the inputs of another, through nothing but layers that leave them unchanged."""
+    layers = list(flatten(model).values())
+    if _is_sequential(model):  # its layers may have been called several times while it was built, and then have no one input
+        first, last = ([layer is one for layer in layers].index(True) for one in (before, after))
+        return first < last and all(type(layer).__name__ in UNCHANGED for layer in layers[first + 1 : last])
     tensor = _tensor(after, "input")
     while tensor is not None:
         if tensor is _tensor(before, "output"):
@@ -50,6 +54,12 @@ def feeds(before: Any, after: Any, layers: list[Any]) -> bool:
         makers = [layer for layer in layers if _tensor(layer, "output") is tensor and type(layer).__name__ in UNCHANGED]
         tensor = _tensor(makers[0], "input") if makers else None
     return False
+
+
+def _is_sequential(model: Any) -> bool:
+    """Whether a model, with all models inside it, is one layer after the other."""
+    inner = [layer for layer in model.layers if hasattr(layer, "layers")]
+    return any(kind.__name__ == "Sequential" for kind in type(model).__mro__) and all(map(_is_sequential, inner))
 
 
 def check_layer(layer: Any) -> None:

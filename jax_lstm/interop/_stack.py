@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jax_lstm import _checks
 from jax_lstm._types import Bidirectional, Layer, LSTMParams, Params, directions
 from jax_lstm.interop._find import Cells, find_cell
 from jax_lstm.interop._layout import Stored, read
@@ -56,13 +57,10 @@ def as_cells(source: Any, cells: Cells, store: Callable[[Any, str], Stored]) -> 
 
 def write_layers(layers: Layers, write_one: Callable[[Params, str], Any]) -> tuple[Any, ...]:
     """`write_one(params, name)` of every layer, `Bidirectional` of the two where a layer is; one layer stands for a stack of one."""
-    if isinstance(layers, Params | Bidirectional):
-        layers = (layers,)
-    if not isinstance(layers, tuple | list) or not layers:
-        raise TypeError(f"layers is a {type(layers).__name__}, expected a layer or a tuple of layers, at least one")
+    stack = _checks.check_stack((layers,) if isinstance(layers, Params | Bidirectional) else layers)
     return tuple(
         join_directions([write_one(params, name) for name, params in directions(layer, f"layers[{k}]")])
-        for k, layer in enumerate(layers)
+        for k, layer in enumerate(stack)
     )
 
 
