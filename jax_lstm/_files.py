@@ -76,7 +76,10 @@ def _replace(name: str, mode: int | None) -> Iterator[Path]:
 @contextmanager
 def _stream(name: str, mode: int | None) -> Iterator[Path]:
     """A temporary file in the system's folder for them, copied into `name` at the end."""
-    with open(name, "wb") as stream, tempfile.TemporaryDirectory() as folder:  # a directory is refused here, by its name
+    with (
+        open(name, "wb") as stream,
+        tempfile.TemporaryDirectory() as folder,
+    ):  # a directory is refused here, by its name
         temporary = Path(folder, f"content{Path(name).suffix}")
         temporary.touch()
         yield temporary

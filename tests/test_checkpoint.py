@@ -40,17 +40,24 @@ def filled(tree, dtype, seed=0):
     """The same structure with arrays of every kind of bits: subnormals, infinities, negative zeros, NaN payloads."""
     rng = np.random.default_rng(seed)
     dtype = jnp.dtype(dtype)
-    return jax.tree.map(lambda leaf: np.frombuffer(rng.bytes(leaf.size * dtype.itemsize), dtype).reshape(leaf.shape), tree)
+    return jax.tree.map(
+        lambda leaf: np.frombuffer(rng.bytes(leaf.size * dtype.itemsize), dtype).reshape(leaf.shape), tree
+    )
 
 
 def bits(tree):
-    return jax.tree.structure(tree), [(leaf.dtype, leaf.shape, np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(tree)]
+    return jax.tree.structure(tree), [
+        (leaf.dtype, leaf.shape, np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(tree)
+    ]
 
 
 @pytest.fixture(scope="module")
 def shapes():
     """Each variant's layers, as shapes alone: nothing is computed."""
-    return {name: jax.eval_shape(partial(init_network, jax.random.key(0), 3, [4, 2], **options)) for name, options in VARIANTS.items()}
+    return {
+        name: jax.eval_shape(partial(init_network, jax.random.key(0), 3, [4, 2], **options))
+        for name, options in VARIANTS.items()
+    }
 
 
 @pytest.mark.parametrize("x64", [False, True])
@@ -114,7 +121,9 @@ def test_a_template_gives_arrays_where_its_own_are(tmp_path):
         got = load(tmp_path / "a.safetensors", Checkpoint(template))
         assert bits(got.layers) == bits(layers)
         assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(got[:2]))
-    assert load(tmp_path / "a.safetensors", Checkpoint(jax.device_put(layers, device))).layers[0].w_x.devices() == {device}
+    assert load(tmp_path / "a.safetensors", Checkpoint(jax.device_put(layers, device))).layers[0].w_x.devices() == {
+        device
+    }
 
 
 @pytest.mark.parametrize(
@@ -166,7 +175,11 @@ LOOP["again"] = LOOP
         (((PLAIN._replace(clip=Clip(cell=math.inf)),),), ValueError, "clip.cell is inf, expected a positive number"),
         (((PLAIN._replace(clip=Clip(gates=math.nan)),),), ValueError, "clip.gates is nan, expected a positive number"),
         (((PLAIN,), None, {"rate": math.nan}), ValueError, "metadata['rate'] is nan, expected a finite number"),
-        (((PLAIN,), None, {"a": [1, {"b": -math.inf}]}), ValueError, "metadata['a'][1]['b'] is -inf, expected a finite number"),
+        (
+            ((PLAIN,), None, {"a": [1, {"b": -math.inf}]}),
+            ValueError,
+            "metadata['a'][1]['b'] is -inf, expected a finite number",
+        ),
         (((PLAIN,), None, {"scale": np.float32(1)}), TypeError, "metadata['scale'] is a float32, expected JSON"),
         (((PLAIN,), None, {"sizes": (1, 2)}), TypeError, "metadata['sizes'] is a tuple, expected JSON"),
         (((PLAIN,), None, {"names": {1: "a"}}), TypeError, "metadata['names'] has the key 1, expected strings as keys"),
@@ -249,7 +262,11 @@ def test_other_files_are_refused_in_one_line(tmp_path):
             signed(one, arrays)
             for one in (
                 {"version": 1},
-                *({key: value for key, value in said.items() if key != left_out} for left_out in said if left_out != "version"),
+                *(
+                    {key: value for key, value in said.items() if key != left_out}
+                    for left_out in said
+                    if left_out != "version"
+                ),
                 edited(said, "layers", 0, "clip", to={"type": "Clip", "cell": math.inf, "gates": None}),
                 edited(said, "layers", 0, to={"type": "LSTMParams"}),
                 edited(said, "metadata", to=3),
@@ -273,7 +290,10 @@ def test_other_files_are_refused_in_one_line(tmp_path):
                 edited(said, "metadata", to={"rate": float("inf")}),
             )
         ]
-        + [signed(said, arrays | {"more": np.ones(3, np.float32)}), signed(said, {"layers.0.w_x": arrays["layers.0.w_x"]})],
+        + [
+            signed(said, arrays | {"more": np.ones(3, np.float32)}),
+            signed(said, {"layers.0.w_x": arrays["layers.0.w_x"]}),
+        ],
     }
     for message, files in cases.items():
         for position, data in enumerate(files):

@@ -46,7 +46,9 @@ def run(capsys, *arguments, code=0):
 FRAMEWORK = {".pt": "torch", ".onnx": "onnx", ".keras": "keras", ".h5": "keras"}
 
 # Keras's own, on NumPy 2
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
 
 
 def there_and_back(tmp_path, capsys, held, suffix):
@@ -121,10 +123,15 @@ def test_torch_runs_what_was_written(tmp_path, capsys):
 
 def test_what_a_state_dict_holds_besides_is_named(tmp_path, capsys):
     torch = peer("torch")
-    weights = {f"net.{name}": value for name, value in torch.nn.LSTM(2, 3).state_dict().items()} | {"head.weight": torch.ones(1, 3)}
+    weights = {f"net.{name}": value for name, value in torch.nn.LSTM(2, 3).state_dict().items()} | {
+        "head.weight": torch.ones(1, 3)
+    }
     torch.save(weights, tmp_path / "a.pt")
     refused = run(capsys, "convert", tmp_path / "a.pt", tmp_path / "b.npz", code=2)
-    assert refused.err == f"jax-lstm: {tmp_path / 'a.pt'} holds more than its LSTM: head.weight; leave that out with --partial\n"
+    assert (
+        refused.err
+        == f"jax-lstm: {tmp_path / 'a.pt'} holds more than its LSTM: head.weight; leave that out with --partial\n"
+    )
     assert not (tmp_path / "b.npz").exists()
     done = run(capsys, "convert", "--partial", tmp_path / "a.pt", tmp_path / "b.npz")
     assert done.err == f"jax-lstm: {tmp_path / 'a.pt'}: left out head.weight\n"
@@ -153,7 +160,9 @@ def test_nothing_executes(tmp_path, capsys):
     torch.save({"weight_ih_l0": Sends()}, tmp_path / "a.pt")
     assert "holds an object of print, and objects are not read" in refusal(capsys, tmp_path / "a.pt")
     torch.save(torch.nn.LSTM(2, 3), tmp_path / "a.pt")
-    assert "holds an object of torch.nn.modules.rnn.LSTM, and objects are not read" in refusal(capsys, tmp_path / "a.pt")
+    assert "holds an object of torch.nn.modules.rnn.LSTM, and objects are not read" in refusal(
+        capsys, tmp_path / "a.pt"
+    )
     np.savez(tmp_path / "a.npz", jax_lstm=np.array([Sends()], object))
     assert "has dtype object, expected numbers or text" in refusal(capsys, tmp_path / "a.npz")
 
@@ -174,7 +183,9 @@ def test_a_truncated_file_is_refused_in_our_words(tmp_path, capsys, suffix):
 def test_a_keras_model_of_other_peoples_layers_is_refused_in_our_words(tmp_path, capsys):
     keras = peer("keras")
     with lenient():
-        keras.Sequential([keras.Input((None, 3)), keras.layers.Lambda(lambda x: x), keras.layers.LSTM(2)]).save(tmp_path / "a.keras")
+        keras.Sequential([keras.Input((None, 3)), keras.layers.Lambda(lambda x: x), keras.layers.LSTM(2)]).save(
+            tmp_path / "a.keras"
+        )
     assert "has layers that are not Keras's own" in refusal(capsys, tmp_path / "a.keras")
 
 
@@ -221,7 +232,10 @@ def test_onnx_operators_besides_the_lstm_need_partial(tmp_path, capsys):
     model.graph.output[0].name = "zs"
     onnx.save(model, tmp_path / "b.onnx")
     refused = run(capsys, "convert", tmp_path / "b.onnx", tmp_path / "c.npz", code=2)
-    assert refused.err == f"jax-lstm: {tmp_path / 'b.onnx'} holds more than its LSTM: Sigmoid 'squash'; leave that out with --partial\n"
+    assert (
+        refused.err
+        == f"jax-lstm: {tmp_path / 'b.onnx'} holds more than its LSTM: Sigmoid 'squash'; leave that out with --partial\n"
+    )
     done = run(capsys, "convert", "--partial", tmp_path / "b.onnx", tmp_path / "c.safetensors")
     assert done.err == f"jax-lstm: {tmp_path / 'b.onnx'}: left out Sigmoid 'squash'\n"
     assert_same_bits(checkpoint.load(tmp_path / "c.safetensors")[:2], run_layers[:2])
@@ -247,8 +261,14 @@ def test_keras_layers_that_compute_something_else_are_refused(tmp_path, capsys):
         ([layers.Bidirectional(layers.LSTM(2), merge_mode="sum")], "merge_mode='sum', expected 'concat'"),
         ([layers.GRU(2)], "the model has no LSTM layer, it has GRU"),
         ([layers.Bidirectional(layers.GRU(2))], "the model has no LSTM layer, it has Bidirectional"),
-        ([layers.LSTM(2), layers.Dense(1, activation="relu", name="head")], "holds more than its LSTM: Dense 'head'; leave"),
-        ([layers.LSTM(2), layers.Dense(2), layers.Dense(1, name="second")], "holds more than its LSTM: Dense 'second'; leave"),
+        (
+            [layers.LSTM(2), layers.Dense(1, activation="relu", name="head")],
+            "holds more than its LSTM: Dense 'head'; leave",
+        ),
+        (
+            [layers.LSTM(2), layers.Dense(2), layers.Dense(1, name="second")],
+            "holds more than its LSTM: Dense 'second'; leave",
+        ),
         ([layers.Masking(name="mask"), layers.LSTM(2)], "holds more than its LSTM: Masking 'mask'; leave"),
         ([layers.LSTM(2, return_sequences=True), layers.ReLU(), layers.LSTM(2)], "2 LSTM layers that are no stack"),
     ):
@@ -299,7 +319,9 @@ def test_show_prints_a_table(tmp_path, capsys, monkeypatch):
 
     layers = filled(make)
     checkpoint.save(tmp_path / "a.safetensors", layers, Readout(np.ones((2, 1), "float64")), {"series": "Zürich"})
-    lines = [line.split() for line in run(capsys, "show", tmp_path / "a.safetensors").out.replace("│", " ").splitlines()]
+    lines = [
+        line.split() for line in run(capsys, "show", tmp_path / "a.safetensors").out.replace("│", " ").splitlines()
+    ]
     for row in (
         "0 forward coupled 3 5 5 135 float32",
         "0 backward coupled 3 5 5 135 float32",

@@ -57,7 +57,10 @@ STACKS = {
     "projection": {"hidden": [HIDDEN] * 2, "projection": 2, "bidirectional": True},
 }
 HELD = [
-    (name, stack) for name, form in FORMATS.items() for stack in STACKS if stack not in ("peephole", "projection") or stack in form.holds
+    (name, stack)
+    for name, form in FORMATS.items()
+    for stack in STACKS
+    if stack not in ("peephole", "projection") or stack in form.holds
 ]
 
 
@@ -67,7 +70,11 @@ def make(stack):
     generator = np.random.default_rng(len(stack))
 
     def draw(leaf):
-        values = generator.integers(-3000, 3000, leaf.shape) / 1024 if len(leaf.shape) == 1 else generator.standard_normal(leaf.shape)
+        values = (
+            generator.integers(-3000, 3000, leaf.shape) / 1024
+            if len(leaf.shape) == 1
+            else generator.standard_normal(leaf.shape)
+        )
         values = values.astype(np.float32)
         values.flat[:2] = 0.0, -0.0
         return jnp.asarray(values)
@@ -97,7 +104,9 @@ def test_their_weights_come_back_to_the_bit(name, stack):
     form, layers = FORMATS[name], make(stack)
     generator = np.random.default_rng(0)
     weights = form.to(layers)  # for the keys and shapes alone
-    weights = jax.tree.map(lambda array: (generator.integers(-3000, 3000, array.shape) / 1024).astype(np.float32), weights)
+    weights = jax.tree.map(
+        lambda array: (generator.integers(-3000, 3000, array.shape) / 1024).astype(np.float32), weights
+    )
     if name == "torch":  # all in the first of the two biases
         weights |= {key: np.zeros_like(array) for key, array in weights.items() if "bias_hh" in key}
     if name == "cudnn":  # the same: the second biases of the cells stand at the end, in turn with the first
@@ -157,12 +166,17 @@ KEYS = {
 def without(mapping, key):
     """A nested mapping without the array at `key`."""
     head, _, tail = key.partition("/")
-    return {name: without(value, tail) if name == head else value for name, value in mapping.items() if name != head or tail}
+    return {
+        name: without(value, tail) if name == head else value for name, value in mapping.items() if name != head or tail
+    }
 
 
 def replaced(mapping, key, change):
     head, _, tail = key.partition("/")
-    return {name: (replaced(value, tail, change) if tail else change(value)) if name == head else value for name, value in mapping.items()}
+    return {
+        name: (replaced(value, tail, change) if tail else change(value)) if name == head else value
+        for name, value in mapping.items()
+    }
 
 
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in KEYS.items() for key in keys])
@@ -238,7 +252,9 @@ def test_keras_lists():
 
 
 def test_cudnns_buffer_has_one_size():
-    with pytest.raises(ValueError, match=r"weights has shape \(143,\), expected \(144,\) for features=3, hidden=4, layers=1"):
+    with pytest.raises(
+        ValueError, match=r"weights has shape \(143,\), expected \(144,\) for features=3, hidden=4, layers=1"
+    ):
         interop.from_cudnn(np.zeros(143, np.float32), features=3, hidden=4)
     with pytest.raises(ValueError, match="layers is 0"):
         interop.from_cudnn(np.zeros(0, np.float32), features=3, hidden=4, layers=0)

@@ -14,7 +14,9 @@ from jax_lstm.interop import from_equinox, from_flax, from_haiku, from_keras
 
 TIME, BATCH, FEATURES = 5, 3, 4
 # Keras asks NumPy for arrays of its variables in a way that NumPy 2 deprecates
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
 
 
 @pytest.mark.parametrize("name", ["LSTMCell", "OptimizedLSTMCell"])
@@ -91,9 +93,13 @@ def test_linen():
         assert_same_bits(from_flax(part), layers)
     np.testing.assert_allclose(network(from_flax(pair), xs)[1], expected_pair, **CLOSE)
     paths = [path for path in several["params"] if "Dense" not in path]
-    with pytest.raises(ValueError, match=rf"cells holds 2 LSTM cells of Flax, at 'params/{paths[0]}.*', 'params/{paths[1]}.*': give"):
+    with pytest.raises(
+        ValueError, match=rf"cells holds 2 LSTM cells of Flax, at 'params/{paths[0]}.*', 'params/{paths[1]}.*': give"
+    ):
         from_flax(several)
-    with pytest.raises(ValueError, match="cells holds no LSTM cells of Flax, it has 'params': expected a cell, or a model with one"):
+    with pytest.raises(
+        ValueError, match="cells holds no LSTM cells of Flax, it has 'params': expected a cell, or a model with one"
+    ):
         from_flax({"params": {"Dense_0": {"kernel": np.ones((2, 2), np.float32)}}})
 
 
@@ -112,15 +118,20 @@ def test_haiku():
         params = pure.init(jax.random.key(0), xs)
         expected = pure.apply(params, xs)[1]
         two, named = (
-            hk.transform(lambda xs, names=names: model(xs, names)).init(jax.random.key(0), xs) for names in ((None, None), ("encoder",))
+            hk.transform(lambda xs, names=names: model(xs, names)).init(jax.random.key(0), xs)
+            for names in ((None, None), ("encoder",))
         )
     layers = from_haiku(params)
     np.testing.assert_allclose(network(layers, xs)[1], expected, **CLOSE)
     assert_same_bits(from_haiku(params["lstm/linear"]), layers)
-    with pytest.raises(ValueError, match=r"cells holds 2 LSTM cores .*, at 'lstm/linear', 'lstm_1/linear': give one of them, or a list"):
+    with pytest.raises(
+        ValueError, match=r"cells holds 2 LSTM cores .*, at 'lstm/linear', 'lstm_1/linear': give one of them, or a list"
+    ):
         from_haiku(two)
     assert len(from_haiku([two["lstm/linear"], two["lstm_1/linear"]])) == 2
-    with pytest.raises(ValueError, match=r"cells holds no LSTM cores of the default name .*, it has 'encoder/linear', 'linear'"):
+    with pytest.raises(
+        ValueError, match=r"cells holds no LSTM cores of the default name .*, it has 'encoder/linear', 'linear'"
+    ):
         from_haiku(named)
     assert from_haiku(named["encoder/linear"])[0].w_x.shape == (FEATURES, 24)
 
@@ -146,7 +157,9 @@ def test_equinox():
     for one, layer in zip(cells, from_equinox(cells), strict=True):
         assert_same_bits(from_equinox(one), (layer,))
         assert_same_bits(from_equinox(Model([one], **rest)), (layer,))
-    with pytest.raises(ValueError, match=r"cells holds 2 LSTM cells of Equinox, at 'cells\.0', 'cells\.1': give one of them, or a list"):
+    with pytest.raises(
+        ValueError, match=r"cells holds 2 LSTM cells of Equinox, at 'cells\.0', 'cells\.1': give one of them, or a list"
+    ):
         from_equinox(Model(cells, **rest))
     with pytest.raises(ValueError, match=r"cells holds no LSTM cells of Equinox, it has 'cells', 'gru', 'head'"):
         from_equinox(Model([], **rest))
@@ -182,10 +195,17 @@ def test_keras_models_whose_lstms_are_no_stack():
         x = keras.Input((None, FEATURES))
         beside = keras.Model(x, [layers.LSTM(2, name="one")(x), layers.LSTM(2, name="two")(x)])
         changed = keras.Sequential(
-            [keras.Input((None, 2)), layers.LSTM(2, return_sequences=True, name="one"), layers.Dense(2), layers.LSTM(2, name="two")]
+            [
+                keras.Input((None, 2)),
+                layers.LSTM(2, return_sequences=True, name="one"),
+                layers.Dense(2),
+                layers.LSTM(2, name="two"),
+            ]
         )
         for model in (beside, changed):
-            with pytest.raises(ValueError, match="2 LSTM layers that are no stack, 'one', 'two': give one of them, or a list of them"):
+            with pytest.raises(
+                ValueError, match="2 LSTM layers that are no stack, 'one', 'two': give one of them, or a list of them"
+            ):
                 from_keras(model)
         assert len(from_keras(changed.get_layer("two"))) == 1
         with pytest.raises(ValueError, match="the model has no LSTM layer, it has Dense"):

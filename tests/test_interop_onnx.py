@@ -33,7 +33,10 @@ def run(model, **inputs):
 
 def stacked(carries, field):
     """The last states of each layer as ONNX has them, directions first."""
-    return [np.stack([getattr(carry, field) for carry in (ends if hasattr(ends, "forward") else (ends,))]) for ends in carries]
+    return [
+        np.stack([getattr(carry, field) for carry in (ends if hasattr(ends, "forward") else (ends,))])
+        for ends in carries
+    ]
 
 
 CASES = {
@@ -49,7 +52,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("case", "lengths"), [("one layer", False), ("two directions", False), *((case, True) for case in CASES)])
+@pytest.mark.parametrize(
+    ("case", "lengths"), [("one layer", False), ("two directions", False), *((case, True) for case in CASES)]
+)
 def test_onnx_runtime_gives_our_numbers_and_the_model_comes_back_to_the_bit(case, lengths):
     layers, xs = make(**CASES[case]), 2 * random(TIME, BATCH, FEATURES)
     model = to_onnx(layers, lengths=lengths)
@@ -189,7 +194,10 @@ def node_model(constants_as_nodes=False, drop=(), change=None, **attributes):
         roles |= {name: roles[name].swapaxes(0, 1) for name in ("initial_h", "initial_c")}
     for role in drop:
         del roles[role]
-    inputs = ["X", *(name if name in roles else "" for name in ("W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"))]
+    inputs = [
+        "X",
+        *(name if name in roles else "" for name in ("W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")),
+    ]
     attributes = {"hidden_size": HIDDEN, "direction": "bidirectional"} | attributes
     node = onnx.helper.make_node("LSTM", inputs, ["Y", "Y_h", "Y_c"], "the_lstm", **attributes)
     xs = random(TIME, BATCH, FEATURES, seed=6)
@@ -253,9 +261,13 @@ def test_weights_that_are_no_constants_are_refused():
     weights = model.graph.initializer[0]
     assert weights.name == "W_0"
     model.graph.input.append(onnx.helper.make_tensor_value_info("W_0", onnx.TensorProto.FLOAT, weights.dims))
-    assert_same_bits(from_onnx(model).layers, make())  # an initialiser that is an input too is a constant with a default
+    assert_same_bits(
+        from_onnx(model).layers, make()
+    )  # an initialiser that is an input too is a constant with a default
     del model.graph.initializer[0]
-    with pytest.raises(ValueError, match="LSTM 'layer_0': W is an input of the model, expected an initialiser or a Constant"):
+    with pytest.raises(
+        ValueError, match="LSTM 'layer_0': W is an input of the model, expected an initialiser or a Constant"
+    ):
         from_onnx(model)
     model.graph.node.insert(0, onnx.helper.make_node("Relu", ["xs"], ["W_0"]))
     del model.graph.input[-1]
@@ -342,7 +354,10 @@ def test_a_variant_that_the_operator_does_not_have_is_refused_by_name(said):
 
 def test_what_one_operator_cannot_hold_is_refused():
     (plain,), (peephole,), (wide,) = make(), make(peephole=True), make((5,))
-    for other, said in ((peephole, "another peephole in each direction"), (wide, "one number of units in both directions")):
+    for other, said in (
+        (peephole, "another peephole in each direction"),
+        (wide, "one number of units in both directions"),
+    ):
         with pytest.raises(ValueError, match=rf"layers\[0\] has .*{said}"):
             to_onnx((Bidirectional(plain, other),))
     with pytest.raises(ValueError, match=r"layers are bfloat16, which the ONNX LSTM format cannot hold"):
@@ -378,12 +393,21 @@ W = random(HIDDEN, 2)
 LINEAR = [("MatMul", "y", "w"), ("Add", "b", "y")]
 LEFT_OUT = {
     "Linear, LSTM, Linear": (
-        surrounded([("MatMul", "v"), ("Add", "u")], LINEAR, v=random(5, FEATURES), u=random(FEATURES), w=W, b=random(2)),
+        surrounded(
+            [("MatMul", "v"), ("Add", "u")], LINEAR, v=random(5, FEATURES), u=random(FEATURES), w=W, b=random(2)
+        ),
         "before it MatMul 'before_0', Add 'before_1';",
         True,
     ),
     "(x - 2) / 3, LSTM, Linear, sigmoid": (
-        surrounded([("Sub", "two"), ("Div", "three")], [*LINEAR, ("Sigmoid",)], two=np.float32(2), three=np.float32(3), w=W, b=random(2)),
+        surrounded(
+            [("Sub", "two"), ("Div", "three")],
+            [*LINEAR, ("Sigmoid",)],
+            two=np.float32(2),
+            three=np.float32(3),
+            w=W,
+            b=random(2),
+        ),
         "before it Sub 'before_0', Div 'before_1'; after it Sigmoid 'after_2';",
         True,
     ),
@@ -477,7 +501,9 @@ def test_external_data(tmp_path):
     folder.mkdir()
     path = external(folder)
     assert_same_bits(from_onnx(path).layers, make())
-    with pytest.raises(ValueError, match=r"'W_0' of the model is in the file 'weights.bin': give the path of the model"):
+    with pytest.raises(
+        ValueError, match=r"'W_0' of the model is in the file 'weights.bin': give the path of the model"
+    ):
         from_onnx(path.read_bytes())
     (tmp_path / "other.bin").write_bytes((folder / "weights.bin").read_bytes())
     for location in (str(tmp_path / "other.bin"), "../other.bin"):
@@ -488,7 +514,9 @@ def test_external_data(tmp_path):
         from_onnx(external(folder, "link.bin"))
     with pytest.raises(ValueError, match=r"'none.bin', which is missing"):
         from_onnx(external(folder, "none.bin"))
-    with pytest.raises(ValueError, match=r"'weights.bin' of 8 bytes, expected 192 bytes up to 192: the file is truncated"):
+    with pytest.raises(
+        ValueError, match=r"'weights.bin' of 8 bytes, expected 192 bytes up to 192: the file is truncated"
+    ):
         from_onnx(external(folder, size=8))
 
 

@@ -82,9 +82,13 @@ def build(text: str, arrays: Mapping[str, np.ndarray], name: str) -> Checkpoint:
         if _description(checkpoint) != description or leaves(checkpoint).keys() != arrays.keys():
             raise ValueError("the arrays differ from their description")
     except KeyError as error:
-        raise ValueError(f"{name} does not hold what it describes ({error} is missing): write it with jax_lstm.checkpoint.save") from error
+        raise ValueError(
+            f"{name} does not hold what it describes ({error} is missing): write it with jax_lstm.checkpoint.save"
+        ) from error
     except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise ValueError(f"{name} does not hold what it describes ({error}): write it with jax_lstm.checkpoint.save") from error
+        raise ValueError(
+            f"{name} does not hold what it describes ({error}): write it with jax_lstm.checkpoint.save"
+        ) from error
     return checkpoint
 
 

@@ -92,7 +92,9 @@ def _read(data: bytes, name: str) -> tuple[str, dict[str, np.ndarray]]:
         tensors = dict(safetensors.deserialize(data))
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (safetensors.SafetensorError, ValueError, RecursionError) as error:
-        raise ValueError(f"{name} is not a complete safetensors file ({error}): it is of another kind, or truncated") from error
+        raise ValueError(
+            f"{name} is not a complete safetensors file ({error}): it is of another kind, or truncated"
+        ) from error
     stored = header.get("__metadata__") or {}
     if "jax_lstm" not in stored:
         raise ValueError(
@@ -101,13 +103,19 @@ def _read(data: bytes, name: str) -> tuple[str, dict[str, np.ndarray]]:
     text: str = stored["jax_lstm"]
     version = _version(text, name)
     if version != VERSION:
-        raise ValueError(f"{name} has version {version!r} of the format, expected {VERSION}: read it with a newer jax_lstm")
+        raise ValueError(
+            f"{name} has version {version!r} of the format, expected {VERSION}: read it with a newer jax_lstm"
+        )
     unknown = sorted({one["dtype"] for one in tensors.values()} - DTYPES.keys())
     if unknown:
         raise ValueError(f"{name} is damaged (it has arrays of {unknown[0]}): restore it from a copy")
-    arrays = {key: np.frombuffer(one["data"], DTYPES[one["dtype"]]).reshape(one["shape"]) for key, one in tensors.items()}
+    arrays = {
+        key: np.frombuffer(one["data"], DTYPES[one["dtype"]]).reshape(one["shape"]) for key, one in tensors.items()
+    }
     if _digest(text, arrays) != stored.get("sha256"):
-        raise ValueError(f"{name} is damaged (its content does not have the SHA-256 that it states): restore it from a copy")
+        raise ValueError(
+            f"{name} is damaged (its content does not have the SHA-256 that it states): restore it from a copy"
+        )
     return text, arrays
 
 
@@ -118,14 +126,16 @@ def _version(text: str, name: str) -> Any:
     except KeyError:
         raise ValueError(f"{name} is damaged (its description has no version): restore it from a copy") from None
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{name} is damaged (its description is no JSON object: {error}): restore it from a copy") from error
+        raise ValueError(
+            f"{name} is damaged (its description is no JSON object: {error}): restore it from a copy"
+        ) from error
 
 
 def _digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
     """The checksum as the format defines it."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     for key in sorted(arrays):
-        digest.update(arrays[key].reshape(-1).view(np.uint8))  # without a copy; bfloat16 has no buffer of its own
+        digest.update(arrays[key].reshape(-1).view(np.uint8).data)  # without a copy; bfloat16 has no buffer of its own
     return digest.hexdigest()
 
 

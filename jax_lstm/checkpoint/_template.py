@@ -18,13 +18,15 @@ def place(checkpoint: Checkpoint, template: Checkpoint, name: str) -> Checkpoint
     for path in [*expected, *(path for path in found if path not in expected)]:
         given, wanted = found.get(path, "absent"), expected.get(path, "absent")
         if given != wanted:
-            raise ValueError(f"{path} is {given} in {name}, but {wanted} in the template: load it without one, or make that fit")
+            raise ValueError(
+                f"{path} is {given} in {name}, but {wanted} in the template: load it without one, or make that fit"
+            )
     placed = jax.tree.map(_place_array, tree(checkpoint), tree(template))
     return Checkpoint(placed["layers"], placed["readout"], checkpoint.metadata)
 
 
 def _place_array(value: Any, like: Any) -> jax.Array:
-    placed = jax.device_put(value, getattr(like, "sharding", None))
+    placed: jax.Array = jax.device_put(value, getattr(like, "sharding", None))
     if placed.dtype != value.dtype:
         raise ValueError(
             f"template is {value.dtype}, which JAX rounds to {placed.dtype}: enable jax_enable_x64, or load without one"
@@ -35,4 +37,6 @@ def _place_array(value: Any, like: Any) -> jax.Array:
 def _summary(checkpoint: Checkpoint) -> dict[str, str]:
     """What stands at every path, in words: arrays, bounds, and None where an optional field is absent."""
     found = leaves(checkpoint, is_leaf=lambda node: node is None or isinstance(node, Clip | Coupled))
-    return {path: f"{leaf.dtype} {leaf.shape}" if hasattr(leaf, "dtype") else repr(leaf) for path, leaf in found.items()}
+    return {
+        path: f"{leaf.dtype} {leaf.shape}" if hasattr(leaf, "dtype") else repr(leaf) for path, leaf in found.items()
+    }

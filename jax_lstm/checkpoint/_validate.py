@@ -45,7 +45,9 @@ def _check_json(value: Any, where: str) -> None:
             return
         case float():
             if not math.isfinite(value):
-                raise ValueError(f"{where} is {value}, expected a finite number: JSON has no other, use None or a string")
+                raise ValueError(
+                    f"{where} is {value}, expected a finite number: JSON has no other, use None or a string"
+                )
         case list():
             for position, entry in enumerate(value):
                 _check_json(entry, f"{where}[{position}]")
@@ -56,7 +58,9 @@ def _check_json(value: Any, where: str) -> None:
                 _check_json(entry, f"{where}[{key!r}]")
         case _:
             kind = type(value).__name__
-            raise TypeError(f"{where} is a {kind}, expected JSON: a string, number, boolean, None, list (no tuple) or dict")
+            raise TypeError(
+                f"{where} is a {kind}, expected JSON: a string, number, boolean, None, list (no tuple) or dict"
+            )
 
 
 def _leading_axes(checkpoint: Checkpoint) -> tuple[int, ...]:
@@ -87,4 +91,6 @@ def _check_readout(readout: Any, out: int) -> None:
         shapes = [None if array is None else array.shape for array in readout]
         raise ValueError(f"readout has w and b of shapes {shapes}, expected (out, outputs) and (outputs,)")
     if readout.w.shape[0] != out:
-        raise ValueError(f"readout.w has shape {readout.w.shape}, expected ({out}, outputs), as the last layer has {out} outputs")
+        raise ValueError(
+            f"readout.w has shape {readout.w.shape}, expected ({out}, outputs), as the last layer has {out} outputs"
+        )

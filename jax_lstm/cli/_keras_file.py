@@ -41,7 +41,9 @@ def write(path: Path, held: Checkpoint) -> None:
     lists = interop.to_keras(held.layers)
     features, dtype = lists[0][0].shape[0], str(lists[0][0].dtype)
     if dtype not in ("float32", "float64"):
-        raise ValueError(f"layers are {dtype}, which Keras cannot load again from a file: convert them with astype(jnp.float32)")
+        raise ValueError(
+            f"layers are {dtype}, which Keras cannot load again from a file: convert them with astype(jnp.float32)"
+        )
     model = keras.Sequential([keras.Input((None, features), dtype=dtype)])
     for layer, arrays in zip(held.layers, lists, strict=True):
         sides = len(directions(layer))

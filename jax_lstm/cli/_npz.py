@@ -29,8 +29,16 @@ def read(path: Path) -> tuple[Checkpoint, list[str]]:
             for info in archive.infolist():
                 with archive.open(info) as member:
                     arrays[info.filename.removesuffix(".npy")] = _array(member, info)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:  # RuntimeError: encrypted, other methods
-        raise ValueError(f"{path} is not a complete .npz file of plain arrays ({error}): write it with jax-lstm convert") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # RuntimeError: encrypted, other methods
+        raise ValueError(
+            f"{path} is not a complete .npz file of plain arrays ({error}): write it with jax-lstm convert"
+        ) from error
     if "jax_lstm" not in arrays:
         raise ValueError(f"{path} has no array 'jax_lstm' with the description: write it with jax-lstm convert")
     text = str(arrays.pop("jax_lstm"))
@@ -43,7 +51,7 @@ def write(path: Path, held: Checkpoint) -> None:
     """Write a checkpoint as a `.npz` file of its arrays and its description."""
     text, arrays = checkpoint.describe(held)
     arrays = {name: array.view(np.uint16) if array.dtype == jnp.bfloat16 else array for name, array in arrays.items()}
-    np.savez(path, allow_pickle=False, jax_lstm=np.array(text), **arrays)  # type: ignore[arg-type]  # mypy takes ** for allow_pickle
+    np.savez(path, allow_pickle=False, jax_lstm=np.array(text), **arrays)
 
 
 def check_unpacked_size(path: Path) -> None:
@@ -57,7 +65,9 @@ def check_unpacked_size(path: Path) -> None:
         raise ValueError(f"{path} is not a complete ZIP file ({error}): it is damaged, or of another kind") from error
     size = path.stat().st_size
     if unpacked > UNPACKED * size:
-        raise ValueError(f"{path} of {size:,} bytes unpacks to {unpacked:,}, expected at most {UNPACKED} times its size: store it unpacked")
+        raise ValueError(
+            f"{path} of {size:,} bytes unpacks to {unpacked:,}, expected at most {UNPACKED} times its size: store it unpacked"
+        )
 
 
 def _array(member: IO[bytes], info: zipfile.ZipInfo) -> np.ndarray:

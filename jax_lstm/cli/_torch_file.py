@@ -30,7 +30,9 @@ def read(path: Path) -> tuple[Checkpoint, list[str]]:
         w, b = (as_numpy(arrays.pop(key), key) if key in arrays else None for key in names)
         readout = Readout(w.T, b)  # type: ignore[arg-type, union-attr]  # NumPy arrays, as in every checkpoint
     prefix = find_prefix(arrays)
-    return Checkpoint(interop.from_torch(arrays, prefix=prefix), readout), [key for key in arrays if not key.startswith(prefix)]
+    return Checkpoint(interop.from_torch(arrays, prefix=prefix), readout), [
+        key for key in arrays if not key.startswith(prefix)
+    ]
 
 
 def write(path: Path, held: Checkpoint) -> None:
@@ -41,7 +43,9 @@ def write(path: Path, held: Checkpoint) -> None:
         arrays["readout.weight"] = np.array(held.readout.w.T, order="C")
         arrays |= {} if held.readout.b is None else {"readout.bias": np.array(held.readout.b)}
     tensors = {
-        name: torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16) if array.dtype == jnp.bfloat16 else torch.from_numpy(array)
+        name: torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
+        if array.dtype == jnp.bfloat16
+        else torch.from_numpy(array)
         for name, array in arrays.items()
     }
     with path.open("wb") as file:
@@ -63,7 +67,9 @@ def _load(path: Path) -> dict[str, Any]:
     # a tensor may repeat one stored number along an axis
     size = sum(value.numel() * value.element_size() for value in stored.values())
     if size > UNPACKED * path.stat().st_size:
-        raise ValueError(f"{path} of {path.stat().st_size:,} bytes claims {size:,}, expected at most {UNPACKED} times its size: {SAVE}")
+        raise ValueError(
+            f"{path} of {path.stat().st_size:,} bytes claims {size:,}, expected at most {UNPACKED} times its size: {SAVE}"
+        )
     return {str(key): value for key, value in stored.items()}
 
 

@@ -29,10 +29,14 @@ def add_commands(commands: Any) -> None:
     )
     convert.add_argument("source", type=Path, metavar="SOURCE", help=KINDS)
     convert.add_argument("target", type=Path, metavar="TARGET", help="one of the same, replaced where it exists")
-    convert.add_argument("--partial", action="store_true", help="take the LSTM out of a larger model, and leave out what else it holds")
+    convert.add_argument(
+        "--partial", action="store_true", help="take the LSTM out of a larger model, and leave out what else it holds"
+    )
     convert.set_defaults(command=_convert)
     show = commands.add_parser(
-        "show", help="print what a file holds", description="Print the layers of a file, their sizes, parameters, dtypes and variants."
+        "show",
+        help="print what a file holds",
+        description="Print the layers of a file, their sizes, parameters, dtypes and variants.",
     )
     show.add_argument("file", type=Path, metavar="FILE", help=KINDS)
     show.add_argument("--plot", type=Path, metavar="OUT.png", help="save a picture of the weights by gate")
@@ -43,7 +47,9 @@ def _convert(given: argparse.Namespace) -> None:
     with jax.enable_x64(True):
         held, unread = formats.read(given.source)
         if unread and not given.partial:
-            raise ValueError(f"{given.source} holds more than its LSTM: {', '.join(unread)}; leave that out with --partial")
+            raise ValueError(
+                f"{given.source} holds more than its LSTM: {', '.join(unread)}; leave that out with --partial"
+            )
         unwritten = formats.write(given.target, held)
     for path, names in ((given.source, unread), (given.target, unwritten)):
         if names:

@@ -62,7 +62,9 @@ def _read_onnx(path: Path) -> tuple[Checkpoint, list[str]]:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if found.reverse:
-        raise ValueError(f"{path} has LSTMs that run backwards alone, which a file of layers does not hold: use interop.from_onnx")
+        raise ValueError(
+            f"{path} has LSTMs that run backwards alone, which a file of layers does not hold: use interop.from_onnx"
+        )
     states = [name for name in ("carries", "lengths") if getattr(found, name) is not None]
     return Checkpoint(found.layers, found.readout), [*found.left_out, *states]
 

@@ -18,7 +18,12 @@ CUDNN = Layout("cuDNN", "ifgo", w_x="W_ih", w_h="W_hh", biases=("b_ih", "b_hh"),
 
 
 def from_cudnn(
-    weights: Float[np.ndarray, " parameters"], *, features: int, hidden: int, layers: int = 1, bidirectional: bool = False
+    weights: Float[np.ndarray, " parameters"],
+    *,
+    features: int,
+    hidden: int,
+    layers: int = 1,
+    bidirectional: bool = False,
 ) -> tuple[Layer, ...]:
     """The layers of the flat `weights` of `jax.experimental.rnn.lstm`.
 

@@ -46,7 +46,9 @@ def find_cell(source: Any, name: str, cells: Cells) -> tuple[Any, str]:
     """The one cell of `source`, or the two of a bidirectional layer, with its name for messages; or a refusal that lists the paths."""
     if not isinstance(source, Mapping) and not is_module(source):
         kind = type(source).__name__
-        raise TypeError(f"{name} is a {kind}, expected a mapping of a cell's arrays or a module, or a list of them, one per layer")
+        raise TypeError(
+            f"{name} is a {kind}, expected a mapping of a cell's arrays or a module, or a list of them, one per layer"
+        )
     if children(source).keys() & cells.keys:
         return source, name
     found = _pair_directions(dict(_search(source, cells, (), frozenset())), cells.separator)
@@ -55,7 +57,9 @@ def find_cell(source: Any, name: str, cells: Cells) -> tuple[Any, str]:
         raise ValueError(f"{name} holds no {cells.kind}, it has {there}: expected a cell, or a model with one")
     if len(found) > 1:
         paths = ", ".join(map(repr, found))
-        raise ValueError(f"{name} holds {len(found)} {cells.kind}, at {paths}: give one of them, or a list of them for a stack")
+        raise ValueError(
+            f"{name} holds {len(found)} {cells.kind}, at {paths}: give one of them, or a list of them for a stack"
+        )
     ((path, cell),) = found.items()
     return cell, f"{name}[{path!r}]"
 

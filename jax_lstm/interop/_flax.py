@@ -105,10 +105,18 @@ def _stored(cell: Any, name: str) -> Stored:
             flat[dense] = arrays
     if is_module(cell):  # sizes and functions are fields as well, also of the dense layers
         flat = {key: value for key, value in flat.items() if is_array(value) and "/" in key}
-    for key, known in (("dense_i/kernel", "nnx.OptimizedLSTMCell"), ("dense_h/kernel", "nnx.OptimizedLSTMCell"), ("if_/kernel", "nnx.LSTMCell")):
+    for key, known in (
+        ("dense_i/kernel", "nnx.OptimizedLSTMCell"),
+        ("dense_h/kernel", "nnx.OptimizedLSTMCell"),
+        ("if_/kernel", "nnx.LSTMCell"),
+    ):
         if key in flat:
             return Stored(FLAX[known], flat, name)
     return Stored(FLAX["linen.LSTMCell"], flat, name)
 
 
-_CELLS = Cells("LSTM cells of Flax", frozenset({"ii", "if", "if_", "ig", "io", "hi", "hf", "hg", "ho", "dense_i", "dense_h"}), _is_cell)
+_CELLS = Cells(
+    "LSTM cells of Flax",
+    frozenset({"ii", "if", "if_", "ig", "io", "hi", "hf", "hg", "ho", "dense_i", "dense_h"}),
+    _is_cell,
+)

@@ -44,11 +44,15 @@ def from_keras(weights: Any) -> tuple[Layer, ...]:
     """
     if hasattr(weights, "layers"):
         return from_keras(find_stack(weights))
-    if hasattr(weights, "get_weights") or (isinstance(weights, list | tuple) and weights and all(map(is_array, weights))):
+    if hasattr(weights, "get_weights") or (
+        isinstance(weights, list | tuple) and weights and all(map(is_array, weights))
+    ):
         return read_layers([_stored(weights, "weights")])
     if not isinstance(weights, list | tuple) or not weights:
         kind = type(weights).__name__
-        raise TypeError(f"weights is a {kind}, expected a model, a layer, its get_weights(), or a list of them, one per layer")
+        raise TypeError(
+            f"weights is a {kind}, expected a model, a layer, its get_weights(), or a list of them, one per layer"
+        )
     return read_layers(_stored(one, f"weights[{k}]") for k, one in enumerate(weights))
 
 
@@ -75,7 +79,9 @@ def to_keras(layers: Layers) -> list[list[np.ndarray]]:
     for k, cell in enumerate(write_layers(layers, lambda params, name: write(KERAS, params, name))):
         sides = [arrays for _, arrays in directions(cell)]
         if len({len(arrays) for arrays in sides}) > 1:
-            raise ValueError(f"layers[{k}] has biases in one direction alone, which the keras.layers.Bidirectional format cannot hold")
+            raise ValueError(
+                f"layers[{k}] has biases in one direction alone, which the keras.layers.Bidirectional format cannot hold"
+            )
         lists.append([array for arrays in sides for array in arrays.values()])
     return lists
 
@@ -86,7 +92,9 @@ def _stored(weights: Any, name: str) -> Any:
         check_layer(weights)
         weights = weights.get_weights()
     if not isinstance(weights, Sequence) or not all(map(is_array, weights)):
-        raise TypeError(f"{name} is a {type(weights).__name__}, expected a layer or its get_weights(), a list of arrays")
+        raise TypeError(
+            f"{name} is a {type(weights).__name__}, expected a layer or its get_weights(), a list of arrays"
+        )
     if len(weights) not in (2, 3, 4, 6):
         raise ValueError(
             f"{name} has {len(weights)} arrays, expected 2 or 3 (an LSTM without or with bias), or 4 or 6 (Bidirectional): "

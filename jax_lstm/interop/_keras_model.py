@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-UNCHANGED = frozenset({"ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D"})
+UNCHANGED = frozenset(
+    {"ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D"}
+)
 """The layers that do nothing when a model is run."""
 
 
@@ -18,7 +20,9 @@ def find_stack(model: Any) -> list[Any]:
         raise ValueError(f"the model has no LSTM layer, it has {kinds}: expected an LSTM or a Bidirectional(LSTM)")
     if not all(feeds(before, after, model) for before, after in pairwise(found.values())):
         paths = ", ".join(map(repr, found))
-        raise ValueError(f"the model has {len(found)} LSTM layers that are no stack, {paths}: give one of them, or a list of them")
+        raise ValueError(
+            f"the model has {len(found)} LSTM layers that are no stack, {paths}: give one of them, or a list of them"
+        )
     return list(found.values())
 
 
@@ -44,7 +48,9 @@ def parts(layer: Any) -> list[Any]:
 def feeds(before: Any, after: Any, model: Any) -> bool:
     """Whether the outputs of one layer are the inputs of another, through nothing but layers that leave them unchanged."""
     layers = list(flatten(model).values())
-    if _is_sequential(model):  # its layers may have been called several times while it was built, and then have no one input
+    if _is_sequential(
+        model
+    ):  # its layers may have been called several times while it was built, and then have no one input
         first, last = ([layer is one for layer in layers].index(True) for one in (before, after))
         return first < last and all(type(layer).__name__ in UNCHANGED for layer in layers[first + 1 : last])
     tensor = _tensor(after, "input")
@@ -85,6 +91,8 @@ def _tensor(layer: Any, end: str) -> Any:
         tensor = getattr(layer, end)
     except (AttributeError, RuntimeError):  # a layer that was never called on a symbolic tensor, or at several places
         return None
-    if isinstance(tensor, list | tuple):  # an LSTM that returns its states has its outputs first; a second input is a state
+    if isinstance(
+        tensor, list | tuple
+    ):  # an LSTM that returns its states has its outputs first; a second input is a state
         return tensor[0] if end == "output" and tensor else None
     return tensor

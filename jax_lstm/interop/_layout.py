@@ -49,7 +49,9 @@ class Layout(NamedTuple):
         """The layout with other keys; every role must have one key."""
         peephole, projection = (None if key is None else name(key) for key in (self.peephole, self.projection))
         biases = tuple(map(name, self.biases))
-        return self._replace(w_x=name(self.w_x), w_h=name(self.w_h), biases=biases, peephole=peephole, projection=projection)
+        return self._replace(
+            w_x=name(self.w_x), w_h=name(self.w_h), biases=biases, peephole=peephole, projection=projection
+        )
 
 
 class Stored(NamedTuple):
@@ -105,12 +107,16 @@ def _check_keys(stored: Stored) -> None:
     """A refusal of a key that is missing or unknown."""
     layout, name = stored.layout, stored.name
     bias = layout.bias_needed or _has(stored, *layout.biases)
-    wanted = _flat(layout.w_x, layout.w_h, *layout.biases * bias, layout.peephole if _has(stored, layout.peephole) else None)
+    wanted = _flat(
+        layout.w_x, layout.w_h, *layout.biases * bias, layout.peephole if _has(stored, layout.peephole) else None
+    )
     missing = [key for key in wanted if key not in stored.arrays]
     if missing:
         there = ", ".join(f"{key!r} {shape_of(array)}" for key, array in stored.arrays.items()) or "nothing"
         needs = ", ".join(map(repr, wanted))
-        raise ValueError(f"{name} has no key {missing[0]!r}: a {layout.format} layer needs {needs}, and this one has {there}")
+        raise ValueError(
+            f"{name} has no key {missing[0]!r}: a {layout.format} layer needs {needs}, and this one has {there}"
+        )
     known = _flat(layout.w_x, layout.w_h, *layout.biases, layout.peephole, layout.projection)
     surplus = [key for key in stored.arrays if key not in known]
     if surplus:
@@ -129,7 +135,9 @@ def _sizes(stored: Stored, arrays: Mapping[Any, np.ndarray], features: int | Non
     blocks = 1 if isinstance(layout.w_x, tuple) else len(GATES)
     if len(given) != 2 or not ours[1] or ours[1] % blocks:
         expected = f"a matrix whose {'first' if layout.gates_first else 'last'} axis holds {blocks} gates of one size"
-        raise ValueError(f"{stored.name}[{first!r}] has shape {given}, expected {expected if blocks > 1 else 'a matrix'}")
+        raise ValueError(
+            f"{stored.name}[{first!r}] has shape {given}, expected {expected if blocks > 1 else 'a matrix'}"
+        )
     hidden = out = ours[1] // blocks
     if _has(stored, layout.projection) and arrays[layout.projection].ndim == 2:
         out = _transpose(layout, arrays[layout.projection]).shape[-1]
@@ -150,7 +158,9 @@ def _check_arrays(stored: Stored, arrays: Mapping[Any, np.ndarray], sizes: _Size
                 f"{sizes.out} outputs, as {first!r} has shape {arrays[first].shape}{why}"
             )
         if array.dtype != arrays[first].dtype:
-            raise TypeError(f"{name}[{key!r}] is {array.dtype}, but {name}[{first!r}] is {arrays[first].dtype}: give all one dtype")
+            raise TypeError(
+                f"{name}[{key!r}] is {array.dtype}, but {name}[{first!r}] is {arrays[first].dtype}: give all one dtype"
+            )
 
 
 def _sum_biases(layout: Layout, arrays: Mapping[Any, np.ndarray], hidden: int) -> np.ndarray:
@@ -167,7 +177,11 @@ def write(layout: Layout, params: Params, name: str) -> dict[Any, np.ndarray]:
     """The arrays of a layer in a format's layout, or a refusal of what the format cannot hold."""
     sizes = _checks.check_params(params, name)
     has = {"peephole": layout.peephole is not None, "projection": layout.projection is not None}
-    refused = [field for field in ("norm", "coupled", "clip", *has) if getattr(params, field) is not None and not has.get(field)]
+    refused = [
+        field
+        for field in ("norm", "coupled", "clip", *has)
+        if getattr(params, field) is not None and not has.get(field)
+    ]
     if not isinstance(params, LSTMParams):
         raise ValueError(f"{name} has a diagonal recurrence, which the {layout.format} format cannot hold")
     if refused:
@@ -184,7 +198,7 @@ def write(layout: Layout, params: Params, name: str) -> dict[Any, np.ndarray]:
         for keys in layout.biases:
             arrays |= _scatter(layout, b, keys, GATES)
             b = np.zeros_like(b)
-    if params.peephole is not None:
+    if params.peephole is not None and layout.peephole is not None:
         arrays |= _scatter(layout, np.ravel(params.peephole), layout.peephole, PEEPHOLES)
     if params.projection is not None:
         arrays[layout.projection] = _transpose(layout, np.asarray(params.projection))

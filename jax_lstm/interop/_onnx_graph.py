@@ -37,8 +37,8 @@ def examine(graph: Any, nodes: list[Node], partial: bool) -> Surroundings:
     """The readout and the operators left out, or a refusal of LSTMs that are no stack."""
     known = {node.node for node in nodes}
     between: set[Any] = set()
-    for before, after in pairwise(nodes):
-        between |= _operators_between(before, after, partial)
+    for first, second in pairwise(nodes):
+        between |= _operators_between(first, second, partial)
     for node in nodes:
         known |= _follow(node)[1].keys()
         for role in ("sequence_lens", "initial_h", "initial_c"):
@@ -76,11 +76,15 @@ def _operators_between(before: Node, after: Node, partial: bool) -> set[Any]:
         return set()
     on_the_way = _upstream([after.inputs["X"]], through_shapes=True)
     reached = any(before.outputs[0] in node.inputs for node in on_the_way)
-    operators = {node for node in on_the_way if before.node in _upstream(node.inputs, through_shapes=True)} - {before.node}
+    operators = {node for node in on_the_way if before.node in _upstream(node.inputs, through_shapes=True)} - {
+        before.node
+    }
     operators -= {node for node, axes in passed.items() if "d" in axes}  # the axis of directions has to go in any case
     if not (partial and reached):
         through = f", but through {', '.join(sorted(map(label, operators)))}" if operators else ""
-        raise ValueError(f"{after.name} does not take the outputs of {before.name} as they are{through}: not a stack that network runs")
+        raise ValueError(
+            f"{after.name} does not take the outputs of {before.name} as they are{through}: not a stack that network runs"
+        )
     return operators
 
 
@@ -141,13 +145,19 @@ def _readout(lstm: Node) -> tuple[Readout | None, set[Any]]:
     """The product with a constant matrix that the outputs go into, with the bias added to it, and their operators."""
     width = lstm.directions * lstm.hidden
     products = [
-        (use.node, constant(use.node.inputs[1]))
+        use.node
         for use in _follow(lstm)[0]
-        if use.node.op_type == "MatMul" and use.node.inputs[0] is use.value and len(use.axes) == 3 and use.axes.endswith("h")
+        if use.node.op_type == "MatMul"
+        and use.node.inputs[0] is use.value
+        and len(use.axes) == 3
+        and use.axes.endswith("h")
     ]
-    if len(products) != 1 or products[0][1] is None or products[0][1].shape[:1] != (width,) or products[0][1].ndim > 2:
+    if len(products) != 1:
         return None, set()
-    product, w = products[0]
+    (product,) = products
+    w = constant(product.inputs[1])
+    if w is None or w.shape[:1] != (width,) or w.ndim > 2:
+        return None, set()
     if w.ndim == 1:  # a vector: one output, whose axis the model drops
         w = w[:, None]
     node, b = _bias(product.outputs[0], w.shape[1])
@@ -162,7 +172,12 @@ def _bias(product: Any, outputs: int) -> tuple[Any, Any]:
     (node,) = nodes
     array = constant(next((value for value in node.inputs if value is not product), None))
     # along the last axis alone: another axis of more than one entry is the batch or the time
-    if array is None or array.ndim > 3 or (array.size != 1 and array.shape[-1:] != (outputs,)) or array.size not in (1, outputs):
+    if (
+        array is None
+        or array.ndim > 3
+        or (array.size != 1 and array.shape[-1:] != (outputs,))
+        or array.size not in (1, outputs)
+    ):
         return None, None
     return node, jnp.asarray(np.broadcast_to(array.reshape(-1), (outputs,)))
 

@@ -39,7 +39,13 @@ def load_graph(model: Any) -> Any:
     )
     try:
         graph = simplify(ir.from_proto(proto)).model.graph
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:  # what onnx-ir raises of a model that is none
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RuntimeError,
+    ) as error:  # what onnx-ir raises of a model that is none
         raise ValueError(f"model is not a valid ONNX model: {' '.join(str(error).split())}") from error
     for name, value in graph.initializers.items():
         if isinstance(value.const_value, ir.ExternalTensor):
@@ -76,9 +82,13 @@ def _check_external(tensor: Any, name: str, folder: Path | None) -> None:
         raise ValueError(f"{where}, expected a path inside the model's folder: put the file beside the model")
     path = folder / location
     if path.resolve() != folder.resolve() / location:
-        raise ValueError(f"{where}, which is behind a link, expected a regular file: put the file itself beside the model")
+        raise ValueError(
+            f"{where}, which is behind a link, expected a regular file: put the file itself beside the model"
+        )
     if not path.is_file():
         raise ValueError(f"{where}, which is missing: put the file beside the model")
     end, size = (tensor.offset or 0) + tensor.nbytes, path.stat().st_size
     if tensor.length not in (None, tensor.nbytes) or end > size:
-        raise ValueError(f"{where} of {size:,} bytes, expected {tensor.nbytes:,} bytes up to {end:,}: the file is truncated")
+        raise ValueError(
+            f"{where} of {size:,} bytes, expected {tensor.nbytes:,} bytes up to {end:,}: the file is truncated"
+        )

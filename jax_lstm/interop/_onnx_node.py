@@ -13,7 +13,16 @@ from jax_lstm.interop._onnx_write import ONNX
 from jax_lstm.interop._stack import join_directions
 
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
-_ATTRIBUTES = {"hidden_size", "direction", "activations", "activation_alpha", "activation_beta", "clip", "input_forget", "layout"}
+_ATTRIBUTES = {
+    "hidden_size",
+    "direction",
+    "activations",
+    "activation_alpha",
+    "activation_beta",
+    "clip",
+    "input_forget",
+    "layout",
+}
 _PART_OR_COPY = {"Cast", "Expand", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
 _ACTIVATIONS = ["sigmoid", "tanh", "tanh"]
 
@@ -36,18 +45,26 @@ class Node:
         self.hidden = self.weight("R").shape[-1]
         if self.attributes.get("hidden_size", self.hidden) != self.hidden:
             shape = self.weight("R").shape
-            raise ValueError(f"{self.name} has hidden_size {self.attributes['hidden_size']}, but R of shape {shape}: they must agree")
+            raise ValueError(
+                f"{self.name} has hidden_size {self.attributes['hidden_size']}, but R of shape {shape}: they must agree"
+            )
 
     def _check_attributes(self) -> None:
         unknown = sorted(self.attributes.keys() - _ATTRIBUTES)
         if unknown:
-            raise ValueError(f"{self.name} has an unknown attribute {unknown[0]!r}, expected {', '.join(sorted(_ATTRIBUTES))}")
+            raise ValueError(
+                f"{self.name} has an unknown attribute {unknown[0]!r}, expected {', '.join(sorted(_ATTRIBUTES))}"
+            )
         activations = list(self.attributes.get("activations", []))
         sides = 2 if self.attributes.get("direction") == "bidirectional" else 1
         if activations and [name.lower() for name in activations] != _ACTIVATIONS * sides:
-            raise ValueError(f"{self.name} has activations {', '.join(activations)}, expected Sigmoid, Tanh, Tanh: network has no others")
+            raise ValueError(
+                f"{self.name} has activations {', '.join(activations)}, expected Sigmoid, Tanh, Tanh: network has no others"
+            )
         if not self.attributes.get("clip", 1.0) > 0:
-            raise ValueError(f"{self.name} has clip {self.attributes['clip']}, expected a positive number, or no such attribute")
+            raise ValueError(
+                f"{self.name} has clip {self.attributes['clip']}, expected a positive number, or no such attribute"
+            )
 
     def weight(self, role: str) -> np.ndarray:
         """A weight, directions first."""
@@ -59,7 +76,9 @@ class Node:
         last = {"W": array.shape[-1], "R": hidden, "B": 8 * hidden, "P": 3 * hidden}[role]
         expected = (self.directions, 4 * hidden, last) if role in "WR" else (self.directions, last)
         if array.shape != expected:
-            raise ValueError(f"{self.name}: {role} has shape {array.shape}, expected {expected} for {self.direction} and {hidden} units")
+            raise ValueError(
+                f"{self.name}: {role} has shape {array.shape}, expected {expected} for {self.direction} and {hidden} units"
+            )
         return array
 
     def state(self, role: str) -> np.ndarray | str | None:
@@ -72,14 +91,20 @@ class Node:
             return str(source.name)
         array = constant(value)
         if array is None:
-            raise ValueError(f"{self.name}: {role} is {_origin(value)}, expected an initialiser, a Constant or an input of the model")
+            raise ValueError(
+                f"{self.name}: {role} is {_origin(value)}, expected an initialiser, a Constant or an input of the model"
+            )
         return array
 
     def stored(self) -> Any:
         """The weights of the directions, in the layout of the format."""
         cells = []
         for d in range(self.directions):
-            arrays = {role: self.weight(role)[d] for role in ("W", "R", "P") if role in "WR" or self.inputs.get(role) is not None}
+            arrays = {
+                role: self.weight(role)[d]
+                for role in ("W", "R", "P")
+                if role in "WR" or self.inputs.get(role) is not None
+            }
             if self.inputs.get("B") is not None:
                 arrays["Wb"], arrays["Rb"] = np.split(self.weight("B")[d], 2)
             cells.append(Stored(ONNX, arrays, self.name))
@@ -92,7 +117,8 @@ class Node:
             if "clip" in self.attributes:
                 params = params._replace(clip=Clip(gates=self.attributes["clip"]))
             sides.append(_couple(params) if self.attributes.get("input_forget", 0) else params)
-        return join_directions(sides)
+        joined: Layer = join_directions(sides)
+        return joined
 
 
 def label(node: Any) -> str:
@@ -108,7 +134,9 @@ def constant(value: Any) -> np.ndarray | None:
     try:
         return np.asarray(value.const_value.numpy())
     except (ValueError, TypeError, OSError) as error:
-        raise ValueError(f"initialiser {value.name!r} of the model cannot be read: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"initialiser {value.name!r} of the model cannot be read: {' '.join(str(error).split())}"
+        ) from error
 
 
 def attribute(node: Any, name: str) -> Any:
@@ -133,7 +161,9 @@ def _couple(params: LSTMParams) -> LSTMParams:
 
 def _source(value: Any) -> Any:
     """The value that another one is a part or a copy of: exporters slice and expand the states of a whole stack."""
-    while value is not None and constant(value) is None and value.producer() and value.producer().op_type in _PART_OR_COPY:
+    while (
+        value is not None and constant(value) is None and value.producer() and value.producer().op_type in _PART_OR_COPY
+    ):
         value = value.producer().inputs[0]
     return value
 

@@ -32,7 +32,7 @@ class OnnxLSTM(NamedTuple):
     """
 
     layers: tuple[Layer, ...]
-    carries: tuple[Carry | Bidirectional, ...] | None
+    carries: tuple[Carry | Bidirectional[Carry], ...] | None
     lengths: Int[Array, " batch"] | None
     reverse: bool
     readout: Readout | None
@@ -96,7 +96,9 @@ def _carries(nodes: list[Node]) -> tuple[Any, ...] | None:
         return None
     first, role, array = held[0]
     if any(isinstance(value, str) for _, _, value in states):
-        raise ValueError(f"{first.name}: {role} is held by the model, but other states are its inputs: expected one or the other")
+        raise ValueError(
+            f"{first.name}: {role} is held by the model, but other states are its inputs: expected one or the other"
+        )
     batch = array.shape[0 if first.batch_first else 1]
     filled = [_state(node, role, value, batch) for node, role, value in states]
     return tuple(

@@ -30,7 +30,12 @@ class _Part(NamedTuple):
 
 
 def to_onnx(
-    layers: Layers, *, readout: Readout | None = None, batch_first: bool = False, lengths: bool = False, reverse: bool = False
+    layers: Layers,
+    *,
+    readout: Readout | None = None,
+    batch_first: bool = False,
+    lengths: bool = False,
+    reverse: bool = False,
 ) -> onnx.ModelProto:
     """An ONNX model that computes what `network` does with the layers, with one LSTM operator a layer.
 
@@ -57,8 +62,8 @@ def to_onnx(
     >>> [node.op_type for node in model.graph.node]
     ['LSTM', 'Squeeze', 'LSTM', 'Squeeze']
     """
-    onnx = import_onnx()
-    helper = onnx.helper
+    package = import_onnx()
+    helper = package.helper
     written = write_layers(layers, lambda params, name: (params, write(ONNX, _plain(params, name), name)))
     parts: list[_Part] = []
     states: list[tuple[str, list[Any]]] = []
@@ -69,7 +74,9 @@ def to_onnx(
         states += [(name, [parts[-1].width // hidden, "batch", hidden]) for name in (f"h_{k}", f"c_{k}")]
     features, dtype = parts[0].constants["W_0"].shape[2], parts[0].constants["W_0"].dtype
     if dtype not in (np.float16, np.float32, np.float64):
-        raise ValueError(f"layers are {dtype}, which the ONNX LSTM format cannot hold: convert them with astype(jnp.float32)")
+        raise ValueError(
+            f"layers are {dtype}, which the ONNX LSTM format cannot hold: convert them with astype(jnp.float32)"
+        )
     if readout is not None:
         parts.append(_readout(readout, value, parts[-1].width, dtype))
     nodes = [node for part in parts for node in part.nodes]
@@ -83,14 +90,16 @@ def to_onnx(
     element = helper.np_dtype_to_tensor_dtype(dtype)
     axes = ["batch", "time"] if batch_first else ["time", "batch"]
     inputs = [helper.make_tensor_value_info("xs", element, [*axes, features])]
-    inputs += [helper.make_tensor_value_info("lengths", onnx.TensorProto.INT32, ["batch"])] * lengths
+    inputs += [helper.make_tensor_value_info("lengths", package.TensorProto.INT32, ["batch"])] * lengths
     outputs = [helper.make_tensor_value_info(name, element, shape) for name, shape in [(last, [*axes, width]), *states]]
     constants = {name: array for part in parts for name, array in part.constants.items()}
-    weights = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
+    weights = [package.numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, "lstm", inputs, outputs, weights)
     opset = [helper.make_opsetid("", OPSET)]
-    model: onnx.ModelProto = helper.make_model(graph, producer_name="jax_lstm", opset_imports=opset, ir_version=IR_VERSION)
-    onnx.checker.check_model(model, full_check=True)
+    model: onnx.ModelProto = helper.make_model(
+        graph, producer_name="jax_lstm", opset_imports=opset, ir_version=IR_VERSION
+    )
+    package.checker.check_model(model, full_check=True)
     return model
 
 
@@ -99,7 +108,9 @@ def _layer(k: int, sides: list[Any], x: str, lengths: bool, reverse: bool) -> _P
     helper = import_onnx().helper
     arrays, attributes = _merge(sides, f"layers[{k}]")
     if reverse and len(sides) > 1:
-        raise ValueError(f"reverse is True, but layers[{k}] has two directions: exchange them, Bidirectional(backward, forward)")
+        raise ValueError(
+            f"reverse is True, but layers[{k}] has two directions: exchange them, Bidirectional(backward, forward)"
+        )
     attributes["direction"] = "bidirectional" if len(sides) > 1 else "reverse" if reverse else "forward"
     constants = {f"{role}_{k}": array for role, array in arrays.items()}
     inputs = [x, f"W_{k}", f"R_{k}", f"B_{k}" if "B" in arrays else "", "lengths" if lengths else "", "", ""]
@@ -126,7 +137,9 @@ def _readout(readout: Readout, x: str, out: int, dtype: Any) -> _Part:
         raise TypeError(f"readout is a {type(readout).__name__}, expected Readout(w, b)")
     if readout.w.ndim != 2 or readout.w.shape[0] != out or _checks.check_float(readout.w, "readout.w") != dtype:
         given = f"{readout.w.dtype} {readout.w.shape}"
-        raise ValueError(f"readout.w is {given}, expected {dtype} ({out}, outputs), as the last layer has {out} outputs")
+        raise ValueError(
+            f"readout.w is {given}, expected {dtype} ({out}, outputs), as the last layer has {out} outputs"
+        )
     nodes = [helper.make_node("MatMul", [x, "readout_w"], ["readout"])]
     constants = {"readout_w": np.asarray(readout.w)}
     if readout.b is not None:
@@ -154,13 +167,17 @@ def _plain(params: Params, name: str) -> Params:
     return params._replace(**wide, peephole=widen(params.peephole, 0), coupled=None)
 
 
-def _merge(sides: list[tuple[Params, dict[str, np.ndarray]]], name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _merge(
+    sides: list[tuple[Params, dict[str, np.ndarray]]], name: str
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The operator's arrays, directions first, and its attributes, of one or two directions of a layer."""
     (params, first), (other, second) = sides[0], sides[-1]
     for field in ("coupled", "clip", "b", "peephole"):
         mine, others = getattr(params, field), getattr(other, field)
         if (mine is None) != (others is None) or (field == "clip" and mine != others):
-            raise ValueError(f"{name} has another {field} in each direction, which the {ONNX.format} format cannot hold")
+            raise ValueError(
+                f"{name} has another {field} in each direction, which the {ONNX.format} format cannot hold"
+            )
     if first["R"].shape != second["R"].shape:
         shapes = f"{first['R'].shape} and {second['R'].shape}"
         raise ValueError(f"{name} has recurrent weights of {shapes}, expected one number of units in both directions")

@@ -21,7 +21,7 @@ def join_directions(sides: Sequence[Any]) -> Any:
     return Bidirectional(*sides) if len(sides) > 1 else sides[0]
 
 
-def read_layers(cells: Iterable[Stored | Bidirectional]) -> tuple[Layer, ...]:
+def read_layers(cells: Iterable[Stored | Bidirectional[Stored]]) -> tuple[Layer, ...]:
     """The layers of a stack, each checked against the one before it."""
     layers: list[Layer] = []
     features: int | None = None
@@ -34,7 +34,7 @@ def read_layers(cells: Iterable[Stored | Bidirectional]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def as_cells(source: Any, cells: Cells, store: Callable[[Any, str], Stored]) -> list[Stored | Bidirectional]:
+def as_cells(source: Any, cells: Cells, store: Callable[[Any, str], Stored]) -> list[Stored | Bidirectional[Stored]]:
     """The argument of the formats that keep their arrays per cell: one cell or a list of them, `Bidirectional` for two directions.
 
     Args:
@@ -46,7 +46,7 @@ def as_cells(source: Any, cells: Cells, store: Callable[[Any, str], Stored]) -> 
     if several and not source:
         raise TypeError("cells is empty, expected at least one cell")
     named = [(f"cells[{k}]", cell) for k, cell in enumerate(source)] if several else [("cells", source)]
-    stored: list[Stored | Bidirectional] = []
+    stored: list[Stored | Bidirectional[Stored]] = []
     for name, one in named:
         found, where = (one, name) if isinstance(one, Bidirectional) else find_cell(one, name, cells)
         # a Bidirectional that was given may hold models, one found in a model holds cells
@@ -74,7 +74,11 @@ def refuse_uneven(layers: list[list[dict[Any, np.ndarray]]], format: str, w_h: s
         for arrays in sides:
             if arrays.keys() != first.keys():
                 key = next(key for key in [*first, *arrays] if (key in first) != (key in arrays))
-                raise ValueError(f"layers[{k}] and layers[0]: only one has {key!r}, but a {format} has it in every layer or in none")
+                raise ValueError(
+                    f"layers[{k}] and layers[0]: only one has {key!r}, but a {format} has it in every layer or in none"
+                )
             if arrays[w_h].shape != first[w_h].shape:
                 shapes = f"{w_h!r} of shape {arrays[w_h].shape}, layers[0] {first[w_h].shape}"
-                raise ValueError(f"layers[{k}] has {shapes}: a {format} has the same number of units and outputs in every layer")
+                raise ValueError(
+                    f"layers[{k}] has {shapes}: a {format} has the same number of units and outputs in every layer"
+                )

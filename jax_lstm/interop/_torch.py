@@ -57,7 +57,9 @@ def from_torch(state_dict: Any, *, prefix: str | None = None) -> tuple[Layer, ..
             continue
         match = _KEY.fullmatch(key, len(prefix))
         if match is None:
-            raise ValueError(f"state_dict has an unknown key {key!r}, of shape {shape_of(array)}: a torch.nn.LSTM has no such array")
+            raise ValueError(
+                f"state_dict has an unknown key {key!r}, of shape {shape_of(array)}: a torch.nn.LSTM has no such array"
+            )
         cells.setdefault((int(match[2]), match[3] or ""), {})[key] = array
 
     def stored(k: int, side: str) -> Stored:
