@@ -15,11 +15,11 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path with the suffix of `path`, whose content becomes that of `path` when the block ends without an error.
+    """A temporary path whose content becomes that of `path` when the block ends without an error.
 
-    A regular file is replaced at once, after its data has reached the disk: a reader sees the old content or the new, never a part.
-    A symbolic link stays, and its target is replaced; the file keeps its mode. What is no regular file (`/dev/null`, a pipe) is
-    written to instead of replaced.
+    A regular file is replaced at once, after its data has reached the disk: a reader sees the old content or the new,
+    never a part. A symbolic link stays, and its target is replaced; the file keeps its mode. What is no regular file
+    (`/dev/null`, a pipe) is written to instead of replaced. The temporary path has the suffix of `path`.
 
     Args:
         path: where the content goes.

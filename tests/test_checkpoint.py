@@ -1,4 +1,4 @@
-"""Checkpoints: every variant and dtype to the bit, nothing damaged or foreign taken for right, files replaced whole or not at all."""
+"""Checkpoints: every variant and dtype to the bit, nothing damaged or foreign accepted, files replaced at once."""
 
 from __future__ import annotations
 

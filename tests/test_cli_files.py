@@ -1,4 +1,4 @@
-"""`jax-lstm convert` and `show`: every format gives back what went in, to the bit, and the frameworks run what was written for them."""
+"""`jax-lstm convert` and `show`: every format gives back what went in, to the bit, and the frameworks run it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Sends:
 
 
 def refusal(capsys, path):
-    """The one line that `show` prints of a file that it refuses: nothing executed, no other program's messages in it."""
+    """The one line that `show` prints of a file that it refuses: nothing executed, no other program's message."""
     done = run(capsys, "show", path, code=2)
     assert done.out == ""
     assert done.err.count("\n") == 1
@@ -232,10 +232,8 @@ def test_onnx_operators_besides_the_lstm_need_partial(tmp_path, capsys):
     model.graph.output[0].name = "zs"
     onnx.save(model, tmp_path / "b.onnx")
     refused = run(capsys, "convert", tmp_path / "b.onnx", tmp_path / "c.npz", code=2)
-    assert (
-        refused.err
-        == f"jax-lstm: {tmp_path / 'b.onnx'} holds more than its LSTM: Sigmoid 'squash'; leave that out with --partial\n"
-    )
+    message = "holds more than its LSTM: Sigmoid 'squash'; leave that out with --partial"
+    assert refused.err == f"jax-lstm: {tmp_path / 'b.onnx'} {message}\n"
     done = run(capsys, "convert", "--partial", tmp_path / "b.onnx", tmp_path / "c.safetensors")
     assert done.err == f"jax-lstm: {tmp_path / 'b.onnx'}: left out Sigmoid 'squash'\n"
     assert_same_bits(checkpoint.load(tmp_path / "c.safetensors")[:2], run_layers[:2])

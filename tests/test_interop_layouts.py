@@ -65,7 +65,7 @@ HELD = [
 
 
 def make(stack):
-    """Random weights; biases on a grid on which 1 can be added and taken off exactly; zeros of both signs among them."""
+    """Random weights with zeros of both signs; biases on a grid on which adding and subtracting 1 is exact."""
     layers = jax.eval_shape(lambda: init_network(jax.random.key(0), FEATURES, **STACKS[stack]))
     generator = np.random.default_rng(len(stack))
 

@@ -1,4 +1,4 @@
-"""What a user of each framework has at hand is imported as it is: modules, variables, states, whole models; several are listed by path."""
+"""What each framework gives is imported as it is: modules, variables, states, models; several are listed by path."""
 
 import subprocess
 import sys
@@ -210,7 +210,7 @@ def test_keras_models_whose_lstms_are_no_stack():
         assert len(from_keras(changed.get_layer("two"))) == 1
         with pytest.raises(ValueError, match="the model has no LSTM layer, it has Dense"):
             from_keras(keras.Sequential([keras.Input((2,)), layers.Dense(2)]))
-        with pytest.raises(ValueError, match="has 0 arrays, .*: build the layer"):
+        with pytest.raises(ValueError, match=r"has 0 arrays, .*: build the layer"):
             from_keras(layers.LSTM(2))
         gru = layers.GRU(2, name="gru")
         with pytest.raises(ValueError, match=r"layer 'gru' is a GRU, expected an LSTM"):

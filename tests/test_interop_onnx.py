@@ -369,7 +369,7 @@ def test_what_one_operator_cannot_hold_is_refused():
 
 
 def surrounded(before=(), after=(), hidden=(HIDDEN,), head=None, **constants):
-    """A model with operators before and after what `to_onnx` writes, each (operator, its other inputs), named by their places."""
+    """A model with operators before and after what `to_onnx` writes, each given with its other inputs."""
     model = to_onnx(make(hidden), readout=head)
     graph, last = model.graph, "hs" if head is None else "ys"
     value = "x0"

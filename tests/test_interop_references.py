@@ -1,4 +1,4 @@
-"""cuDNN's buffer against the reference in `jax.experimental.rnn`, and TensorFlow 1 against its equations as documented."""
+"""cuDNN's buffer against `jax.experimental.rnn`, and TensorFlow 1 against its documented equations."""
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ def test_cudnns_buffer(bidirectional):
 
 
 def tf1_lstm_cell(variables, c, h, x, forget_bias):
-    """One step of tf.nn.rnn_cell.LSTMCell, after its documentation: i, j, f, o of one product; peepholes; projection."""
+    """One step of tf.nn.rnn_cell.LSTMCell as documented: i, j, f, o of one product; peepholes; projection."""
 
     def sigmoid(z):
         return 1 / (1 + np.exp(-z))

@@ -1,4 +1,4 @@
-"""torch.nn.LSTM: what its state dict becomes computes what it computes, and the same gradients, and goes back to the bit."""
+"""torch.nn.LSTM: the imported layers give its values and gradients, and go back to the bit."""
 
 import jax
 import jax.numpy as jnp

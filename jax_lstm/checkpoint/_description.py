@@ -19,12 +19,12 @@ _KINDS: dict[str, Any] = {
     kind.__name__: kind for kind in (LSTMParams, DiagonalParams, Bidirectional, LayerNorm, Coupled, Clip, Readout)
 }
 _ABOUT = {
-    "w_x": "(features, gates*hidden): input weights of x @ w_x; gate blocks along the last axis in the order that `gates` names",
-    "w_h": "(out, gates*hidden): recurrent weights of h @ w_h; in DiagonalParams (gates*hidden,), each unit has only its own last h",
+    "w_x": "(features, gates*hidden): input weights of x @ w_x; gate blocks on the last axis in the order of `gates`",
+    "w_h": "(out, gates*hidden): recurrent weights of h @ w_h; in DiagonalParams (gates*hidden,), elementwise",
     "b": "(gates*hidden,): biases",
-    "peephole": "(gates - 1, hidden): rows i, f, o (i, o when coupled); the old cell state into i and f, the new one into o",
+    "peephole": "(gates - 1, hidden): rows i, f, o (i, o when coupled); the old cell into i and f, the new one into o",
     "projection": "(hidden, out): h = (o * tanh(c)) @ projection",
-    "norm": "layer normalisation of x @ w_x and h @ w_h with gains scale_x and scale_h, of c before its tanh with scale_c and bias_c",
+    "norm": "layer normalisation of x @ w_x and h @ w_h (scale_x, scale_h), and of c before its tanh (scale_c, bias_c)",
     "coupled": "the forget gate is one minus the input gate",
     "clip": "cell: c is clipped to plus or minus this; gates: all pre-activations are",
     "readout": "y = h @ w + b, w (out, outputs), b (outputs,)",
@@ -41,8 +41,8 @@ def describe(checkpoint: Checkpoint) -> tuple[str, dict[str, np.ndarray]]:
         The description as JSON text, and a mapping from paths to arrays.
 
     Raises:
-        ValueError: arrays that do not fit each other, a number that is not finite. TypeError: no layer, an unsupported dtype, metadata
-            that JSON does not hold.
+        ValueError: arrays that do not fit each other, a number that is not finite. TypeError: no layer, an unsupported
+            dtype, metadata that JSON does not hold.
 
     >>> import jax
     >>> from jax_lstm import init

@@ -30,8 +30,8 @@ def save(
 
     Args:
         path: where to write, by convention `*.safetensors`.
-        layers: a tuple of layers as `network` takes it, in float16, bfloat16, float32 or float64, each kept exactly. Every array may
-            have the same leading axes in front, as stacked parameters for `vmap` have.
+        layers: a tuple of layers as `network` takes it, in float16, bfloat16, float32 or float64, each kept exactly.
+            Every array may have the same leading axes in front, as stacked parameters for `vmap` have.
         readout: a linear readout of the last layer, with the same leading axes.
         metadata: a mapping of JSON values: strings, finite numbers, booleans, None, lists and dicts.
 
@@ -46,8 +46,10 @@ def save(
     >>> layers = init_network(jax.random.key(0), features=3, hidden=[5, 4])
     >>> save(path, layers, metadata={"series": "airline"})
     >>> loaded = load(path)
-    >>> loaded.metadata, [layer.w_x.shape for layer in loaded.layers], bool((loaded.layers[1].w_h == layers[1].w_h).all())
-    ({'series': 'airline'}, [(3, 20), (5, 16)], True)
+    >>> loaded.metadata, [layer.w_x.shape for layer in loaded.layers]
+    ({'series': 'airline'}, [(3, 20), (5, 16)])
+    >>> bool((loaded.layers[1].w_h == layers[1].w_h).all())
+    True
     """
     stack = _checks.check_stack(layers)
     text, arrays = describe(Checkpoint(stack, readout, None if metadata is None else dict(metadata)))
@@ -61,15 +63,17 @@ def load(path: str | os.PathLike[str], template: Checkpoint | None = None) -> Ch
 
     Args:
         path: the file.
-        template: a `Checkpoint(layers, readout)` of arrays or of `jax.ShapeDtypeStruct`, which the file has to match in structure,
-            shapes and dtypes. The arrays are then JAX arrays, placed as the template's are; its metadata is ignored.
+        template: a `Checkpoint(layers, readout)` of arrays or of `jax.ShapeDtypeStruct`, which the file has to match in
+            structure, shapes and dtypes. The arrays are then JAX arrays, placed as the template's are; its metadata is
+            ignored.
 
     Returns:
-        A `Checkpoint`. Without a template its arrays are NumPy arrays, so that float64 stays exact whether x64 is enabled or not;
-        every function of this package takes them.
+        A `Checkpoint`. Without a template its arrays are NumPy arrays, so that float64 stays exact whether x64 is
+        enabled or not; every function of this package takes them.
 
     Raises:
-        ValueError: a file that is truncated, corrupt, foreign or newer, or that does not match the template; the message names the leaf.
+        ValueError: a file that is truncated, corrupt, foreign or newer, or that does not match the template; the
+            message names the leaf.
         OSError: the file cannot be read. ImportError: safetensors is missing.
 
     >>> import pathlib, tempfile, jax
@@ -98,7 +102,8 @@ def _read(data: bytes, name: str) -> tuple[str, dict[str, np.ndarray]]:
     stored = header.get("__metadata__") or {}
     if "jax_lstm" not in stored:
         raise ValueError(
-            f"{name} has no description by jax_lstm.checkpoint.save: convert another program's arrays with jax_lstm.interop"
+            f"{name} has no description by jax_lstm.checkpoint.save: "
+            "convert another program's arrays with jax_lstm.interop"
         )
     text: str = stored["jax_lstm"]
     version = _version(text, name)

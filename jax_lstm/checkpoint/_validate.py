@@ -1,4 +1,4 @@
-"""What may be written to a file, and what may be read from one: layers that fit each other, and JSON that stays as it is."""
+"""What a file may hold: layers and a readout that fit each other, and metadata that JSON keeps as it is."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def _member(leaf: Any, where: str, members: tuple[int, ...]) -> np.ndarray:
         raise TypeError(f"{where} is {dtype}, expected one of {', '.join(DTYPES.values())}: convert it with astype")
     if leaf.shape[: len(members)] != members:
         raise ValueError(
-            f"{where} has shape {leaf.shape}, expected the leading axes {members} of layers[0].w_x: stack all arrays, or none"
+            f"{where} has shape {leaf.shape}, expected the leading axes {members} of layers[0].w_x: "
+            "stack all arrays, or none"
         )
     return np.broadcast_to(np.zeros((), dtype), leaf.shape[len(members) :])
 

@@ -67,8 +67,8 @@ def _load(path: Path) -> Any:
     check_unpacked_size(path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    # of a foreign file: h5py's, zip's and keras's own, without a common type. Keras's message is not repeated: it advises to
-    # execute what the file holds
+    # of a foreign file: h5py's, zip's and keras's own, without a common type. Keras's message is not repeated: it
+    # advises to execute what the file holds
     except Exception as error:
         reason = "it is damaged, or has layers that are not Keras's own"
         raise ValueError(f"{path} cannot be loaded by Keras: {reason}; save a model of Keras's own layers") from error

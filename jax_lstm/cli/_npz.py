@@ -66,7 +66,8 @@ def check_unpacked_size(path: Path) -> None:
     size = path.stat().st_size
     if unpacked > UNPACKED * size:
         raise ValueError(
-            f"{path} of {size:,} bytes unpacks to {unpacked:,}, expected at most {UNPACKED} times its size: store it unpacked"
+            f"{path} of {size:,} bytes unpacks to {unpacked:,}, expected at most {UNPACKED} times its size: "
+            "store it unpacked"
         )
 
 

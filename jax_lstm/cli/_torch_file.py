@@ -58,8 +58,8 @@ def _load(path: Path) -> dict[str, Any]:
     check_unpacked_size(path)
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    # of a foreign file: pickle's, zip's and torch's own, without a common type. PyTorch's message is not repeated: it advises to
-    # execute what the file holds
+    # of a foreign file: pickle's, zip's and torch's own, without a common type. PyTorch's message is not repeated: it
+    # advises to execute what the file holds
     except Exception as error:
         raise ValueError(f"{path} {_reason(path, error)}: {SAVE}") from error
     if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
@@ -68,7 +68,8 @@ def _load(path: Path) -> dict[str, Any]:
     size = sum(value.numel() * value.element_size() for value in stored.values())
     if size > UNPACKED * path.stat().st_size:
         raise ValueError(
-            f"{path} of {path.stat().st_size:,} bytes claims {size:,}, expected at most {UNPACKED} times its size: {SAVE}"
+            f"{path} of {path.stat().st_size:,} bytes claims {size:,}, expected at most {UNPACKED} times its size: "
+            f"{SAVE}"
         )
     return {str(key): value for key, value in stored.items()}
 

@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
     convert = commands.add_parser(
         "convert",
         help="convert the weights of an LSTM from one kind of file to another",
-        description="Convert the weights of an LSTM from one kind of file to another, chosen by their suffixes, without rounding.",
+        description="Convert the weights of an LSTM from one kind of file to another, by suffix, without rounding.",
     )
     convert.add_argument("source", type=Path, metavar="SOURCE", help=KINDS)
     convert.add_argument("target", type=Path, metavar="TARGET", help="one of the same, replaced where it exists")

@@ -1,7 +1,7 @@
 """Files that hold an LSTM, by their suffix: each is read into a `Checkpoint` and written from one.
 
-Where there is a readout, a `.pt` file holds the keys `lstm.*`, `readout.weight` and `readout.bias`, and a Keras model ends in a linear
-`Dense`. A `.npz` file holds the arrays and the description of a checkpoint.
+Where there is a readout, a `.pt` file holds the keys `lstm.*`, `readout.weight` and `readout.bias`, and a Keras model
+ends in a linear `Dense`. A `.npz` file holds the arrays and the description of a checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jax_lstm.cli import _keras_file, _npz, _torch_file
 
 
 class Format(NamedTuple):
-    """How a kind of file is read, `path -> (Checkpoint, what was left out)`, and written, `(path, Checkpoint) -> None`."""
+    """How a kind of file is read, to a `Checkpoint` and the names of what it leaves out, and written."""
 
     read: Callable[[Path], tuple[Checkpoint, list[str]]]
     write: Callable[[Path, Checkpoint], None]

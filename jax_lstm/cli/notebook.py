@@ -33,7 +33,7 @@ def add_commands(commands: Any) -> None:
     run = commands.add_parser(
         "run",
         help="run a scalar LSTM over a few numbers and print every gate of every step",
-        description="Run a scalar LSTM over a sequence, print the six values of every step, and estimate the next value.",
+        description="Run a scalar LSTM over a sequence, print the six values of every step and estimate the next.",
     )
     run.add_argument(
         "sequence",
@@ -86,7 +86,7 @@ def _run(given: argparse.Namespace) -> None:
 
 
 def _sequence(given: Sequence[str]) -> list[float]:
-    """The numbers of the command line, of a file or of standard input, where white space or commas stand between them."""
+    """The numbers of the command line, of a file or of standard input, separated by white space or commas."""
     words, source = given, "the sequence"
     if len(given) == 1 and _number(given[0]) is None:
         source = "standard input" if given[0] == "-" else given[0]

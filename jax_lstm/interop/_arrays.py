@@ -41,7 +41,7 @@ def copied(array: np.ndarray) -> jax.Array:
 
 
 def _detached(value: Any) -> Any:
-    """A PyTorch tensor without its gradient and on the CPU, a wrapper (`nnx.Param`) without itself, anything else as it is."""
+    """A PyTorch tensor as an array on the CPU, the array inside a wrapper (`nnx.Param`), anything else as it is."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":  # NumPy has no such type; through float32 every value stays as it is

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,8 +27,8 @@ def from_cudnn(
 ) -> tuple[Layer, ...]:
     """The layers of the flat `weights` of `jax.experimental.rnn.lstm`.
 
-    cuDNN adds two biases, `b_ih` and `b_hh`; the layer has their sum. A buffer for ROCm has two gates in another order: convert it
-    with `jax.experimental.rnn.swap_lstm_gates` first.
+    cuDNN adds two biases, `b_ih` and `b_hh`; the layer has their sum. A buffer for ROCm has two gates in another order:
+    convert it with `jax.experimental.rnn.swap_lstm_gates` first.
 
     Args:
         weights: `(parameters,)`, as from `jax.experimental.rnn.init_lstm_weight`.
@@ -89,5 +89,5 @@ def to_cudnn(layers: Layers) -> Float[np.ndarray, " parameters"]:
 
 
 def _order(cells: int) -> list[tuple[int, str]]:
-    """The arrays as they follow each other in the buffer; a cell is one direction of one layer, directions interleaved."""
+    """The order of the arrays in the buffer; a cell is one direction of one layer, directions interleaved."""
     return [(cell, key) for keys in (("W_ih", "W_hh"), ("b_ih", "b_hh")) for cell in range(cells) for key in keys]

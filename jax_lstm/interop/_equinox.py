@@ -19,16 +19,18 @@ def from_equinox(cells: Any) -> tuple[Layer, ...]:
     """The layers of `equinox.nn.LSTMCell` modules.
 
     Args:
-        cells: a cell, or a module that holds one at any depth; or the arrays of a cell, `{"weight_ih": …, "weight_hh": …, "bias": …}`,
-            of which the last may be None or absent, as with `use_bias=False`. For a stack, a list with one of these per layer; for
-            two directions, `jax_lstm.Bidirectional(forward, backward)` of two.
+        cells: a cell, or a module that holds one at any depth; or the arrays of a cell, with the keys "weight_ih",
+            "weight_hh" and "bias",
+            of which the last may be None or absent, as with `use_bias=False`. For a stack, a list with one of these per
+            layer; for two directions, `jax_lstm.Bidirectional(forward, backward)` of two.
 
     Returns:
         A tuple of layers for `network`.
 
     Raises:
-        ValueError: a key that is missing or unknown, a shape that does not fit (the message names the key), a module with no cell or
-            with several (the message lists their paths). TypeError: another kind of object, or an array that holds no floats.
+        ValueError: a key that is missing or unknown, a shape that does not fit (the message names the key), a module
+            with no cell or with several (the message lists their paths).
+        TypeError: another kind of object, or an array that holds no floats.
 
     >>> import numpy as np
     >>> from_equinox({"weight_ih": np.ones((8, 3), "f"), "weight_hh": np.ones((8, 2), "f"), "bias": None})[0].w_x.shape
@@ -39,7 +41,7 @@ def from_equinox(cells: Any) -> tuple[Layer, ...]:
 
 
 def to_equinox(layers: Layers) -> tuple[Any, ...]:
-    """The arrays of Equinox cells, one mapping per layer: the inverse of `from_equinox`; set them with `equinox.tree_at`.
+    """The arrays of Equinox cells, one mapping per layer, for `equinox.tree_at`: the inverse of `from_equinox`.
 
     A layer without biases gives no "bias": make the cell with `use_bias=False`.
 
@@ -54,7 +56,8 @@ def to_equinox(layers: Layers) -> tuple[Any, ...]:
 
     >>> import jax
     >>> from jax_lstm import init_network
-    >>> {name: array.shape for name, array in to_equinox(init_network(jax.random.key(0), features=3, hidden=[2]))[0].items()}
+    >>> (cell,) = to_equinox(init_network(jax.random.key(0), features=3, hidden=[2]))
+    >>> {name: array.shape for name, array in cell.items()}
     {'weight_ih': (8, 3), 'weight_hh': (8, 2), 'bias': (8,)}
     """
     return write_layers(layers, lambda params, name: write(EQUINOX, params, name))

@@ -1,4 +1,4 @@
-"""Cells found in what a framework hands over: a cell, nested mappings or a module. By field names, without importing the framework."""
+"""Cells found by their field names in nested mappings and modules, without importing the framework."""
 
 from __future__ import annotations
 
@@ -43,7 +43,11 @@ def is_module(node: Any) -> bool:
 
 
 def find_cell(source: Any, name: str, cells: Cells) -> tuple[Any, str]:
-    """The one cell of `source`, or the two of a bidirectional layer, with its name for messages; or a refusal that lists the paths."""
+    """The one cell of `source`, or the two of a bidirectional layer, and its name for messages.
+
+    Raises:
+        ValueError: no cell, or several; the message lists their paths. TypeError: no mapping and no module.
+    """
     if not isinstance(source, Mapping) and not is_module(source):
         kind = type(source).__name__
         raise TypeError(

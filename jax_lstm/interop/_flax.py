@@ -36,20 +36,22 @@ def from_flax(cells: Any) -> tuple[Layer, ...]:
     The keys tell which of them it is. Note that Flax's carry is `(c, h)`.
 
     Args:
-        cells: what holds one cell, at any depth: the variables of a linen module, its parameters, an nnx module, or its state, as
-            `nnx.State` or as a pure dictionary. The two cells of Flax's `Bidirectional` with `RNN`s given to it count as one. For a
-            stack, a list with one of these per layer; for two directions, `jax_lstm.Bidirectional(forward, backward)` of two.
+        cells: what holds one cell, at any depth: the variables of a linen module, its parameters, an nnx module, or its
+            state, as `nnx.State` or as a pure dictionary. The two cells of Flax's `Bidirectional` with `RNN`s given to
+            it count as one. For a stack, a list with one of these per layer; for two directions,
+            `jax_lstm.Bidirectional(forward, backward)` of two.
 
     Returns:
         A tuple of layers for `network`.
 
     Raises:
-        ValueError: a key that is missing or unknown, a shape that does not fit (the message names the key), a model with no cell or
-            with several (the message lists their paths). TypeError: another kind of object, or an array that holds no floats.
+        ValueError: a key that is missing or unknown, a shape that does not fit (the message names the key), a model
+            with no cell or with several (the message lists their paths).
+        TypeError: another kind of object, or an array that holds no floats.
 
     >>> import numpy as np
-    >>> dense = {"dense_i": {"kernel": np.ones((3, 8), "f")}, "dense_h": {"kernel": np.ones((2, 8), "f"), "bias": np.ones(8, "f")}}
-    >>> from_flax(dense)[0].w_h.shape
+    >>> dense_h = {"kernel": np.ones((2, 8), "f"), "bias": np.ones(8, "f")}
+    >>> from_flax({"dense_i": {"kernel": np.ones((3, 8), "f")}, "dense_h": dense_h})[0].w_h.shape
     (2, 8)
     """
     return read_layers(as_cells(cells, _CELLS, _stored))
@@ -60,7 +62,8 @@ def to_flax(layers: Layers, cell: str = "linen.LSTMCell") -> tuple[Any, ...]:
 
     Args:
         layers: a layer or a tuple of layers; Flax has no layer without biases, such a one gets zeros.
-        cell: whose names to use: `"linen.LSTMCell"`, `"linen.OptimizedLSTMCell"`, `"nnx.LSTMCell"` or `"nnx.OptimizedLSTMCell"`.
+        cell: whose names to use: `"linen.LSTMCell"`, `"linen.OptimizedLSTMCell"`, `"nnx.LSTMCell"` or
+            `"nnx.OptimizedLSTMCell"`.
 
     Returns:
         A tuple of mappings, `Bidirectional` of two where the layer is.

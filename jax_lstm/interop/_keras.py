@@ -19,22 +19,23 @@ KERAS = Layout("keras.layers.LSTM", "ifgo", w_x=0, w_h=1, biases=(2,))
 def from_keras(weights: Any) -> tuple[Layer, ...]:
     """The layers of `keras.layers.LSTM` and `keras.layers.Bidirectional(LSTM)`, of Keras 2, 3 or TensorFlow.
 
-    Keras stores the unit forget bias as it is used: nothing changes on the way. `network` concatenates the two directions, as
-    `merge_mode="concat"` does. For the other modes give `layer.get_weights()`, and after
-    `forward, backward = jnp.split(hs, 2, axis=-1)`, "sum" is `forward + backward`, "mul" is `forward * backward`, and "ave" is
-    `(forward + backward) / 2`.
+    Keras stores the unit forget bias as it is used: nothing changes on the way. `network` concatenates the two
+    directions, as `merge_mode="concat"` does. For the other modes give `layer.get_weights()`, and after
+    `forward, backward = jnp.split(hs, 2, axis=-1)`, "sum" is `forward + backward`, "mul" is `forward * backward`, and
+    "ave" is `(forward + backward) / 2`.
 
     Args:
-        weights: a model with an LSTM or a stack of them, a layer, or its `get_weights()`: kernel, recurrent kernel and, where there is
-            one, bias; for `Bidirectional` those of the forward layer and then those of the backward layer. For a stack, a list with
-            one layer or one `get_weights()` per layer.
+        weights: a model with an LSTM or a stack of them, a layer, or its `get_weights()`: kernel, recurrent kernel and,
+            where there is one, bias; for `Bidirectional` those of the forward layer and then those of the backward
+            layer. For a stack, a list with one layer or one `get_weights()` per layer.
 
     Returns:
         A tuple of layers for `network`, `Bidirectional(forward, backward)` for two directions.
 
     Raises:
-        ValueError: a list of another length, a shape that does not fit (the message names its place), a layer that computes something
-            else (its activations, `go_backwards`, `merge_mode`), a model with several LSTMs that are no stack (the message lists them).
+        ValueError: a list of another length, a shape that does not fit (the message names its place), a layer that
+            computes something else (its activations, `go_backwards`, `merge_mode`), a model with several LSTMs that are
+            no stack (the message lists them).
         TypeError: another kind of object, or an array that holds no floats.
 
     >>> import numpy as np
@@ -72,15 +73,17 @@ def to_keras(layers: Layers) -> list[list[np.ndarray]]:
 
     >>> import jax
     >>> from jax_lstm import init_network
-    >>> [[array.shape for array in arrays] for arrays in to_keras(init_network(jax.random.key(0), features=3, hidden=[2]))]
-    [[(3, 8), (2, 8), (8,)]]
+    >>> (weights,) = to_keras(init_network(jax.random.key(0), features=3, hidden=[2]))
+    >>> [array.shape for array in weights]
+    [(3, 8), (2, 8), (8,)]
     """
     lists = []
     for k, cell in enumerate(write_layers(layers, lambda params, name: write(KERAS, params, name))):
         sides = [arrays for _, arrays in directions(cell)]
         if len({len(arrays) for arrays in sides}) > 1:
             raise ValueError(
-                f"layers[{k}] has biases in one direction alone, which the keras.layers.Bidirectional format cannot hold"
+                f"layers[{k}] has biases in one direction alone, "
+                "which the keras.layers.Bidirectional format cannot hold"
             )
         lists.append([array for arrays in sides for array in arrays.values()])
     return lists
@@ -97,8 +100,8 @@ def _stored(weights: Any, name: str) -> Any:
         )
     if len(weights) not in (2, 3, 4, 6):
         raise ValueError(
-            f"{name} has {len(weights)} arrays, expected 2 or 3 (an LSTM without or with bias), or 4 or 6 (Bidirectional): "
-            "build the layer, and give one list per layer"
+            f"{name} has {len(weights)} arrays, expected 2 or 3 (an LSTM without or with bias), or 4 or 6 "
+            "(Bidirectional): build the layer, and give one list per layer"
         )
     half = len(weights) if len(weights) < 4 else len(weights) // 2
     parts = [weights[start : start + half] for start in range(0, len(weights), half)]

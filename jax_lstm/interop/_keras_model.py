@@ -1,4 +1,4 @@
-"""The LSTMs of a Keras model: found by their names and connections, checked to compute what `network` does, without importing Keras."""
+"""The LSTMs of a Keras model, found by their names and connections, without importing Keras."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def parts(layer: Any) -> list[Any]:
 
 
 def feeds(before: Any, after: Any, model: Any) -> bool:
-    """Whether the outputs of one layer are the inputs of another, through nothing but layers that leave them unchanged."""
+    """Whether one layer takes the outputs of another, through no layers but those that leave them unchanged."""
     layers = list(flatten(model).values())
     if _is_sequential(
         model
@@ -80,8 +80,8 @@ def check_layer(layer: Any) -> None:
                 raise ValueError(f"layer {layer.name!r} has {name}={config[name]!r}, expected {value!r}")
     if hasattr(layer, "merge_mode") and layer.merge_mode != "concat":
         raise ValueError(
-            f"layer {layer.name!r} has merge_mode={layer.merge_mode!r}, expected 'concat': give layer.get_weights() to from_keras, and "
-            "merge the two halves of the outputs as its docstring says"
+            f"layer {layer.name!r} has merge_mode={layer.merge_mode!r}, expected 'concat': give layer.get_weights() to "
+            "from_keras, and merge the two halves of the outputs as its docstring says"
         )
 
 

@@ -1,4 +1,4 @@
-"""Layouts as data, and the one converter, for one direction of one layer: how a format names its arrays and lays them out."""
+"""How a format names and lays out the arrays of one direction of one layer, as data, and the one converter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GATES, PEEPHOLES = "ifgo", "ifo"
 """Our gate blocks, by the letters of the equations."""
 
 Keys = str | int | tuple[str, ...]
-"""Where a role's arrays stand: one key for all gates, whose blocks are stacked; or one key per gate, in the layout's order."""
+"""Where a role's arrays are: one key for all gates, with stacked blocks; or one key per gate, in the layout's order."""
 
 
 class Layout(NamedTuple):
@@ -28,7 +28,8 @@ class Layout(NamedTuple):
         w_h: the keys of the recurrent weights; the same key as `w_x` where both are one matrix, the input's rows above.
         biases: the keys of every bias; the format adds them up.
         bias_needed: whether the format has no layer without biases; zeros stand for none there.
-        gates_first: whether matrices are (gates*hidden, inputs), and the projection (out, hidden): the transposes of ours.
+        gates_first: whether matrices are (gates*hidden, inputs), and the projection (out, hidden): the transposes of
+            ours.
         forget_bias: what the format adds to the forget gate's bias when it runs.
         peephole: the keys of the peepholes, None where the format has none.
         projection: the key of the projection, None where the format has none.
@@ -122,7 +123,8 @@ def _check_keys(stored: Stored) -> None:
     if surplus:
         shape = shape_of(stored.arrays[surplus[0]])
         raise ValueError(
-            f"{name} has an unknown key {surplus[0]!r}, of shape {shape}: a {layout.format} layer has {', '.join(map(repr, known))}"
+            f"{name} has an unknown key {surplus[0]!r}, of shape {shape}: "
+            f"a {layout.format} layer has {', '.join(map(repr, known))}"
         )
 
 
@@ -154,8 +156,8 @@ def _check_arrays(stored: Stored, arrays: Mapping[Any, np.ndarray], sizes: _Size
     for key, array in arrays.items():
         if array.shape != shapes[key]:
             raise ValueError(
-                f"{name}[{key!r}] has shape {array.shape}, expected {shapes[key]} for {sizes.features} inputs, {sizes.hidden} units and "
-                f"{sizes.out} outputs, as {first!r} has shape {arrays[first].shape}{why}"
+                f"{name}[{key!r}] has shape {array.shape}, expected {shapes[key]} for {sizes.features} inputs, "
+                f"{sizes.hidden} units and {sizes.out} outputs, as {first!r} has shape {arrays[first].shape}{why}"
             )
         if array.dtype != arrays[first].dtype:
             raise TypeError(

@@ -1,4 +1,4 @@
-"""What an ONNX graph does around its LSTM operators: the stack, the readout, and the operators that neither includes."""
+"""What surrounds the LSTM operators of an ONNX graph: the readout, and operators that layers do not include."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def describe_left_out(left_out: dict[str, list[Any]]) -> str:
 
 
 def _operators_between(before: Node, after: Node, partial: bool) -> set[Any]:
-    """The operators that change what goes from one LSTM into the next: none, or a refusal where they are not to be left out."""
+    """The operators that change what one LSTM passes to the next: none, or a refusal unless `partial`."""
     wanted = after.inputs["X"], after.axes.replace("d", "")
     uses, passed = _follow(before)
     if any((use.value, use.axes) == wanted for use in uses):
@@ -83,13 +83,14 @@ def _operators_between(before: Node, after: Node, partial: bool) -> set[Any]:
     if not (partial and reached):
         through = f", but through {', '.join(sorted(map(label, operators)))}" if operators else ""
         raise ValueError(
-            f"{after.name} does not take the outputs of {before.name} as they are{through}: not a stack that network runs"
+            f"{after.name} does not take the outputs of {before.name} as they are{through}: "
+            "not a stack that network runs"
         )
     return operators
 
 
 def _follow(lstm: Node) -> tuple[list[Use], dict[Any, str]]:
-    """Where the outputs Y go after any operators that only rearrange axes, and these operators with the axes that they take."""
+    """Where the outputs Y go after operators that only rearrange axes, and these operators with the axes they take."""
     uses: list[Use] = []
     passed: dict[Any, str] = {}
     open_ends = [(lstm.outputs[0], lstm.axes)]

@@ -1,4 +1,4 @@
-"""An ONNX model loaded: as a graph of onnx-ir with its constants at hand, external data only from beside the model's file."""
+"""ONNX models loaded as graphs of onnx-ir; external data only from the model's own folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _import_ir() -> Any:
 
 
 def load_graph(model: Any) -> Any:
-    """The graph of a model: functions inlined, constants as initialisers, without copies and without operators that nothing uses."""
+    """The graph of a model with functions inlined, constants as initialisers, and no unused operators."""
     proto, folder = _load_proto(model)
     ir = _import_ir()
     from onnx_ir.passes import Sequential, common

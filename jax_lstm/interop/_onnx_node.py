@@ -59,7 +59,8 @@ class Node:
         sides = 2 if self.attributes.get("direction") == "bidirectional" else 1
         if activations and [name.lower() for name in activations] != _ACTIVATIONS * sides:
             raise ValueError(
-                f"{self.name} has activations {', '.join(activations)}, expected Sigmoid, Tanh, Tanh: network has no others"
+                f"{self.name} has activations {', '.join(activations)}, "
+                "expected Sigmoid, Tanh, Tanh: network has no others"
             )
         if not self.attributes.get("clip", 1.0) > 0:
             raise ValueError(
@@ -77,12 +78,13 @@ class Node:
         expected = (self.directions, 4 * hidden, last) if role in "WR" else (self.directions, last)
         if array.shape != expected:
             raise ValueError(
-                f"{self.name}: {role} has shape {array.shape}, expected {expected} for {self.direction} and {hidden} units"
+                f"{self.name}: {role} has shape {array.shape}, "
+                f"expected {expected} for {self.direction} and {hidden} units"
             )
         return array
 
     def state(self, role: str) -> np.ndarray | str | None:
-        """A state or the lengths: an array where the model holds it, a name where the caller gives it, None where there is none."""
+        """A state or the lengths: an array of the model, the name of an input of the model, or None."""
         value = self.inputs.get(role)
         source = _source(value)
         if source is None or (role != "sequence_lens" and _is_zero(source)):

@@ -28,7 +28,8 @@ class OnnxLSTM(NamedTuple):
         lengths: the sequence lengths that the model holds; None where it holds none.
         reverse: whether its layers of one direction go from the last step to the first.
         readout: the linear function of the last layer's hidden states that follows in the model, if any.
-        left_out: the operators of the model that none of these includes, by place and name; empty unless `partial` was given.
+        left_out: the operators of the model that none of these includes, by place and name; empty unless `partial` was
+            given.
     """
 
     layers: tuple[Layer, ...]
@@ -42,20 +43,23 @@ class OnnxLSTM(NamedTuple):
 def from_onnx(model: onnx.ModelProto | bytes | str | os.PathLike[str], *, partial: bool = False) -> OnnxLSTM:
     """The LSTM operators of an ONNX model, one or a stack of them, and the linear readout after them.
 
-    `xs` is time first, also where the model (its `layout`, or a Transpose in front) is not. A readout of one output keeps its axis where
-    the model, by a product with a vector, drops it. Initial states and lengths that are inputs of the model are for the caller to pass
-    to `network`. A model that computes anything else is refused, with the operators that layers do not include, unless `partial`.
+    `xs` is time first, also where the model (its `layout`, or a Transpose in front) is not. A readout of one output
+    keeps its axis where the model, by a product with a vector, drops it. Initial states and lengths that are inputs of
+    the model are for the caller to pass to `network`. A model that computes anything else is refused, with the
+    operators that layers do not include, unless `partial`.
 
     Args:
-        model: an `onnx.ModelProto`, its bytes, or the path of its file. External data has to be in regular files in the model's folder.
+        model: an `onnx.ModelProto`, its bytes, or the path of its file. External data has to be in regular files in the
+            model's folder.
         partial: leave out the operators before, between and after the LSTMs, and name them in `left_out`.
 
     Returns:
         `OnnxLSTM(layers, carries, lengths, reverse, readout, left_out)`.
 
     Raises:
-        ValueError: no LSTM operator; activations other than Sigmoid, Tanh, Tanh; weights that are not constants; other operators; LSTMs
-            that are no stack; the message names the operator. ImportError: `onnx` or `onnx-ir` is not installed.
+        ValueError: no LSTM operator; activations other than Sigmoid, Tanh, Tanh; weights that are not constants; other
+            operators; LSTMs that are no stack; the message names the operator. ImportError: `onnx` or `onnx-ir` is not
+            installed.
 
     >>> import jax
     >>> from jax_lstm import init_network

@@ -21,7 +21,7 @@ OPSET, IR_VERSION = 17, 8
 
 
 class _Part(NamedTuple):
-    """A part of a graph under construction: operators, constants by name, the value that it ends in, and its last axis."""
+    """A part of a graph: operators, constants by name, the value that it ends in, and the width of that value."""
 
     nodes: list[Any]
     constants: dict[str, np.ndarray]
@@ -39,12 +39,14 @@ def to_onnx(
 ) -> onnx.ModelProto:
     """An ONNX model that computes what `network` does with the layers, with one LSTM operator a layer.
 
-    Inputs: "xs" `(time, batch, features)` and, where `lengths`, "lengths" `(batch,)` int32. Outputs: "hs" `(time, batch, out)`, or "ys"
-    with a readout, and of each layer k its last states "h_k" and "c_k" `(directions, batch, hidden)`. A sequence of length 0 ends in zeros.
+    Inputs: "xs" `(time, batch, features)` and, where `lengths`, "lengths" `(batch,)` int32. Outputs: "hs" `(time,
+    batch, out)`, or "ys" with a readout, and of each layer k its last states "h_k" and "c_k" `(directions, batch,
+    hidden)`. A sequence of length 0 ends in zeros.
 
     Args:
-        layers: a layer or a tuple of layers, in float16, float32 or float64; single or in two directions, plain, with peepholes, with coupled gates
-            (`input_forget`) or with `Clip(gates=…)` (`clip`, which ONNX keeps as a float32).
+        layers: a layer or a tuple of layers, in float16, float32 or float64; single or in two directions, plain, with
+            peepholes, with coupled gates (`input_forget`) or with `Clip(gates=…)` (`clip`, which ONNX keeps as a
+            float32).
         readout: a linear readout to put on top.
         batch_first: time and batch are exchanged in "xs" and in "hs" or "ys".
         lengths: whether there is an input for the lengths.
@@ -149,7 +151,7 @@ def _readout(readout: Readout, x: str, out: int, dtype: Any) -> _Part:
 
 
 def _plain(params: Params, name: str) -> Params:
-    """The layer without what the operator has as attributes; where gates are coupled it ignores a forget block, which is zero here."""
+    """The layer without what the operator has as attributes; coupled gates get a forget block, which it ignores."""
     hidden = _checks.check_params(params, name).hidden
     if params.clip is not None and params.clip.cell is not None:
         raise ValueError(f"{name} has clip of the cell state, which the {ONNX.format} format cannot hold")

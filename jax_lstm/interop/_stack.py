@@ -35,7 +35,7 @@ def read_layers(cells: Iterable[Stored | Bidirectional[Stored]]) -> tuple[Layer,
 
 
 def as_cells(source: Any, cells: Cells, store: Callable[[Any, str], Stored]) -> list[Stored | Bidirectional[Stored]]:
-    """The argument of the formats that keep their arrays per cell: one cell or a list of them, `Bidirectional` for two directions.
+    """The argument of the formats with arrays per cell: one cell or a list, `Bidirectional` for two directions.
 
     Args:
         source: a cell's mapping, a module or a model that holds one cell, a `Bidirectional` of two, or a list of these.
@@ -56,7 +56,7 @@ def as_cells(source: Any, cells: Cells, store: Callable[[Any, str], Stored]) -> 
 
 
 def write_layers(layers: Layers, write_one: Callable[[Params, str], Any]) -> tuple[Any, ...]:
-    """`write_one(params, name)` of every layer, `Bidirectional` of the two where a layer is; one layer stands for a stack of one."""
+    """`write_one(params, name)` of every direction of every layer; a single layer is a stack of one."""
     stack = _checks.check_stack((layers,) if isinstance(layers, Params | Bidirectional) else layers)
     return tuple(
         join_directions([write_one(params, name) for name, params in directions(layer, f"layers[{k}]")])
@@ -65,7 +65,7 @@ def write_layers(layers: Layers, write_one: Callable[[Params, str], Any]) -> tup
 
 
 def refuse_uneven(layers: list[list[dict[Any, np.ndarray]]], format: str, w_h: str) -> None:
-    """Refuse layers, written as a list of directions each, that differ in what `format` states once for the whole stack."""
+    """Refuse layers, each a list of directions, that differ in what `format` states once for the whole stack."""
     first = layers[0][0]
     for k, sides in enumerate(layers):
         if len(sides) != len(layers[0]):

@@ -25,15 +25,15 @@ _CELLS = Cells("variables of an LSTMCell", frozenset({"kernel", "bias"}), lambda
 def from_tf1(cells: Any, *, forget_bias: float = 1.0) -> tuple[Layer, ...]:
     """The layers of TensorFlow 1's `LSTMCell`, with peepholes and projection where it has them, and of `BasicLSTMCell`.
 
-    TensorFlow 1 adds `forget_bias` to the forget gate's bias at run time; the layer's `b` includes it. An import after an export
-    gives back the bits of the import before it.
+    TensorFlow 1 adds `forget_bias` to the forget gate's bias at run time; the layer's `b` includes it. An import after
+    an export gives back the bits of the import before it.
 
     Args:
-        cells: a cell's variables by the end of their names: "kernel", "bias", with peepholes "w_i_diag", "w_f_diag", "w_o_diag", with a
-            projection "projection/kernel". For a stack, a list with one such mapping per layer; for two directions,
-            `jax_lstm.Bidirectional(forward, backward)` of two.
-        forget_bias: what the cell was made with; a checkpoint does not say. A cell with `cell_clip` or `proj_clip` needs
-            more than weights: set the first as `clip=Clip(cell=…)` of the layer; the second does not exist here.
+        cells: a cell's variables by the end of their names: "kernel", "bias", with peepholes "w_i_diag", "w_f_diag",
+            "w_o_diag", with a projection "projection/kernel". For a stack, a list with one such mapping per layer; for
+            two directions, `jax_lstm.Bidirectional(forward, backward)` of two.
+        forget_bias: what the cell was made with; a checkpoint does not include it. Neither does it include `cell_clip`,
+            which is `clip=Clip(cell=…)` of the layer, nor `proj_clip`, which has no counterpart here.
 
     Returns:
         A tuple of layers for `network`.
@@ -53,8 +53,8 @@ def from_tf1(cells: Any, *, forget_bias: float = 1.0) -> tuple[Layer, ...]:
 def to_tf1(layers: Layers, *, forget_bias: float = 1.0) -> tuple[Any, ...]:
     """The variables of TensorFlow 1 cells, one mapping per layer: the inverse of `from_tf1`.
 
-    A forget bias is rounded as in `to_haiku`; with `forget_bias=0.0`, for a cell made so, all is exact. A layer without biases gets
-    those that act as none.
+    A forget bias is rounded as in `to_haiku`; with `forget_bias=0.0`, for a cell made so, all is exact. A layer without
+    biases gets those that act as none.
 
     Args:
         layers: a layer or a tuple of layers.

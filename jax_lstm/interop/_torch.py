@@ -26,22 +26,25 @@ _KEY = re.compile(r"(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)_l(0|[1-9]\d*
 
 
 def from_torch(state_dict: Any, *, prefix: str | None = None) -> tuple[Layer, ...]:
-    """The layers of a `torch.nn.LSTM`, of any number of layers, one or two directions, with or without biases and projections.
+    """The layers of a `torch.nn.LSTM`, with any of its options but dropout.
 
-    PyTorch adds two biases, `bias_ih` and `bias_hh`; the layer has their sum. A packed sequence becomes our arguments by
-    `xs, lengths = torch.nn.utils.rnn.pad_packed_sequence(packed)`, then `network(layers, xs.numpy(), lengths=lengths.numpy())`.
+    PyTorch adds two biases, `bias_ih` and `bias_hh`; the layer has their sum. A packed sequence becomes our arguments
+    by `xs, lengths = torch.nn.utils.rnn.pad_packed_sequence(packed)`, then `network(layers, xs.numpy(),
+    lengths=lengths.numpy())`.
 
     Args:
-        state_dict: an `nn.LSTM` or a module that holds one, its `state_dict()`, or its `named_parameters()`; NumPy arrays serve as well.
-        prefix: the path of the LSTM in a larger model, as in `"encoder.lstm"`; None where the model holds one LSTM. Keys with another
-            beginning are ignored.
+        state_dict: an `nn.LSTM` or a module that holds one, its `state_dict()`, or its `named_parameters()`; NumPy
+            arrays serve as well.
+        prefix: the path of the LSTM in a larger model, as in `"encoder.lstm"`; None where the model holds one LSTM.
+            Keys with another beginning are ignored.
 
     Returns:
         A tuple of layers for `network`, `Bidirectional(forward, backward)` for two directions.
 
     Raises:
-        ValueError: a key that is missing or unknown, a shape that does not fit (the message names the key), a model with several LSTMs
-            (the message lists their paths). TypeError: another kind of object, or an array that holds no floats.
+        ValueError: a key that is missing or unknown, a shape that does not fit (the message names the key), a model
+            with several LSTMs (the message lists their paths).
+        TypeError: another kind of object, or an array that holds no floats.
 
     >>> import numpy as np
     >>> weights = {"weight_ih_l0": np.ones((8, 3)), "weight_hh_l0": np.ones((8, 2))}
@@ -78,8 +81,8 @@ def to_torch(layers: Layers, *, prefix: str = "") -> dict[str, np.ndarray]:
     `module.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(layers).items()})`.
 
     Args:
-        layers: a layer or a tuple of layers, all with the same number of units, directions and outputs, all with biases or none, as
-            PyTorch has it.
+        layers: a layer or a tuple of layers, all with the same number of units, directions and outputs, all with biases
+            or none, as PyTorch has it.
         prefix: the path of the LSTM in a larger model, as in `"encoder.lstm"`.
 
     Returns:
@@ -136,6 +139,6 @@ def dotted(prefix: str) -> str:
 
 
 def _is_other(state_dict: Mapping[str, Any], prefix: str) -> bool:
-    """Whether the keys are those of a `torch.nn.GRU` or `torch.nn.RNN`, which have the same names, and one or three gates."""
+    """Whether the keys are those of a `torch.nn.GRU` or `torch.nn.RNN`: the same names, but three gates or one."""
     shape = shape_of(state_dict.get(f"{prefix}weight_hh_l0"))
     return len(shape) == 2 and f"{prefix}weight_hr_l0" not in state_dict and shape[0] in (shape[1], 3 * shape[1])
