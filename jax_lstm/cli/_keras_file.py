@@ -17,7 +17,7 @@ from jax_lstm.cli._npz import check_unpacked_size
 from jax_lstm.interop._keras_model import UNCHANGED, feeds, find_stack, flatten
 
 
-def read(path: Path) -> tuple[Checkpoint, list[str]]:
+def read(path: Path, prefix: str | None) -> tuple[Checkpoint, list[str]]:
     """The LSTMs of a model and the linear Dense layer after them, and the other layers by kind and name."""
     model = _load(path)
     layers = flatten(model)

@@ -20,7 +20,7 @@ UNPACKED = 16
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read(path: Path) -> tuple[Checkpoint, list[str]]:
+def read(path: Path, prefix: str | None) -> tuple[Checkpoint, list[str]]:
     """The checkpoint of a `.npz` file, and the names of what was left out: nothing."""
     check_unpacked_size(path)
     try:

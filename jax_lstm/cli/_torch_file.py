@@ -16,12 +16,12 @@ from jax_lstm._types import Readout
 from jax_lstm.checkpoint import Checkpoint
 from jax_lstm.cli._npz import UNPACKED, check_unpacked_size
 from jax_lstm.interop._arrays import as_numpy
-from jax_lstm.interop._torch import find_prefix
+from jax_lstm.interop._torch import dotted, find_prefix
 
 SAVE = "write it with torch.save(module.state_dict(), path)"
 
 
-def read(path: Path) -> tuple[Checkpoint, list[str]]:
+def read(path: Path, prefix: str | None) -> tuple[Checkpoint, list[str]]:
     """The LSTM of a state dict, with the readout that `write` puts beside it, and the names of the other tensors."""
     arrays = _load(path)
     readout = None
@@ -29,7 +29,7 @@ def read(path: Path) -> tuple[Checkpoint, list[str]]:
         names = ("readout.weight", "readout.bias")
         w, b = (as_numpy(arrays.pop(key), key) if key in arrays else None for key in names)
         readout = Readout(w.T, b)  # type: ignore[arg-type, union-attr]  # NumPy arrays, as in every checkpoint
-    prefix = find_prefix(arrays)
+    prefix = find_prefix(arrays) if prefix is None else dotted(prefix)
     return Checkpoint(interop.from_torch(arrays, prefix=prefix), readout), [
         key for key in arrays if not key.startswith(prefix)
     ]

@@ -39,13 +39,15 @@ def add_commands(commands: Any) -> None:
         description="Print the layers of a file, their sizes, parameters, dtypes and variants.",
     )
     show.add_argument("file", type=Path, metavar="FILE", help=KINDS)
+    for command in (convert, show):
+        command.add_argument("--prefix", metavar="PATH", help="the path of the LSTM in a .pt file that has several")
     show.add_argument("--plot", type=Path, metavar="OUT.png", help="save a picture of the weights by gate")
     show.set_defaults(command=_show)
 
 
 def _convert(given: argparse.Namespace) -> None:
     with jax.enable_x64(True):
-        held, unread = formats.read(given.source)
+        held, unread = formats.read(given.source, given.prefix)
         if unread and not given.partial:
             raise ValueError(
                 f"{given.source} holds more than its LSTM: {', '.join(unread)}; leave that out with --partial"
@@ -65,7 +67,7 @@ def _show(given: argparse.Namespace) -> None:
         raise ImportError("tables need rich: pip install 'jax_lstm[files]'") from error
 
     with jax.enable_x64(True):
-        held, unread = formats.read(given.file)
+        held, unread = formats.read(given.file, given.prefix)
     description = json.loads(checkpoint.describe(held)[0])
     rows = list(_rows(held, description))
     if given.plot is not None:

@@ -17,18 +17,28 @@ from jax_lstm.cli import _keras_file, _npz, _torch_file
 
 
 class Format(NamedTuple):
-    """How a kind of file is read, to a `Checkpoint` and the names of what it leaves out, and written."""
+    """How a kind of file is read, to a `Checkpoint` and the names of what it leaves out, and written.
 
-    read: Callable[[Path], tuple[Checkpoint, list[str]]]
+    Args:
+        read: `(path, prefix)`, where `prefix` is the path of one LSTM of several, None for the only one.
+        write: `(path, checkpoint)`.
+        keeps_metadata: whether the file has room for metadata.
+        has_prefixes: whether the file may hold several LSTMs by path.
+    """
+
+    read: Callable[[Path, str | None], tuple[Checkpoint, list[str]]]
     write: Callable[[Path, Checkpoint], None]
     keeps_metadata: bool = False
+    has_prefixes: bool = False
 
 
-def read(path: Path) -> tuple[Checkpoint, list[str]]:
+def read(path: Path, prefix: str | None = None) -> tuple[Checkpoint, list[str]]:
     """What a file holds, and the names of what it holds besides that a `Checkpoint` does not include."""
     one = _format(path)
+    if prefix is not None and not one.has_prefixes:
+        raise ValueError(f"--prefix is {prefix!r}, but {path} has no LSTMs by path: leave it away, it is for .pt files")
     path.open("rb").close()  # no file: one error for all formats
-    return one.read(path)
+    return one.read(path, prefix)
 
 
 def write(path: Path, held: Checkpoint) -> list[str]:
@@ -48,7 +58,7 @@ def _format(path: Path) -> Format:
     return FORMATS[path.suffix.lower()]
 
 
-def _read_safetensors(path: Path) -> tuple[Checkpoint, list[str]]:
+def _read_safetensors(path: Path, prefix: str | None) -> tuple[Checkpoint, list[str]]:
     return checkpoint.load(path), []
 
 
@@ -56,7 +66,7 @@ def _write_safetensors(path: Path, held: Checkpoint) -> None:
     checkpoint.save(path, *held)
 
 
-def _read_onnx(path: Path) -> tuple[Checkpoint, list[str]]:
+def _read_onnx(path: Path, prefix: str | None) -> tuple[Checkpoint, list[str]]:
     try:
         found = interop.from_onnx(path, partial=True)
     except ValueError as error:
@@ -77,7 +87,7 @@ FORMATS = {
     ".safetensors": Format(_read_safetensors, _write_safetensors, keeps_metadata=True),
     ".npz": Format(_npz.read, _npz.write, keeps_metadata=True),
     ".onnx": Format(_read_onnx, _write_onnx),
-    ".pt": Format(_torch_file.read, _torch_file.write),
+    ".pt": Format(_torch_file.read, _torch_file.write, has_prefixes=True),
     ".keras": Format(_keras_file.read, _keras_file.write),
     ".h5": Format(_keras_file.read, _keras_file.write),
 }

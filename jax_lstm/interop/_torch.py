@@ -128,7 +128,7 @@ def find_prefix(state_dict: Mapping[str, Any]) -> str:
         return lstms[0]
     if lstms:
         paths = ", ".join(repr(prefix.rstrip(".")) for prefix in lstms)
-        raise ValueError(f"state_dict has {len(lstms)} LSTMs, at {paths}: choose one with prefix=")
+        raise ValueError(f"state_dict has {len(lstms)} LSTMs, at {paths}: choose one with prefix= (--prefix)")
     others = f" but those of another RNN, {prefixes[0] + first!r}" if prefixes else ""
     raise ValueError(f"state_dict has no key that ends in {first!r}{others}: expected the arrays of a torch.nn.LSTM")
 
