@@ -101,7 +101,7 @@ def test_a_run_that_has_diverged_stays_so(tmp_path):
     [
         (dict(key=jax.random.key(7)), r"key is \[0, 0\] in step 6 and \[0, 7\] now"),
         (dict(batch_size=4), "batch_size is 8 in step 6 and 4 now"),
-        (dict(w=np.zeros(1, np.float32)), r"state.best is float32\[\] in step 6 and float32\[1\] now"),
+        (dict(w=np.zeros(1, np.float32)), r"state.finite is float32\[\] in step 6 and float32\[1\] now"),
         (dict(steps=4), "a checkpoint of step 6, but steps is 4"),
     ],
 )
