@@ -55,11 +55,11 @@ def fit(
     once, before the calls. As in `jax.jit`, arrays that a function holds are read when it is compiled, not later.
 
     Args:
-        loss: `(params, batch, key) -> ()`, the mean over the batch; for a stream `(params, carry, chunk, key) -> ((),
-            carry)`. Any callable; an `equinox.Module` with arrays is one.
+        loss: `(params, batch, key) -> ()`, the mean over the batch; for a stream
+            `(params, carry, chunk, key) -> ((), carry)`. Any callable; an `equinox.Module` with arrays is one.
         params: any tree of float arrays.
-        data: a tree of arrays in memory; or, for what memory does not hold, an iterable of batches, or a function `step
-            -> iterable`. Each batch is one step, and each new shape of batch compiles once. An iterator must have
+        data: a tree of arrays in memory; or, for what memory does not hold, an iterable of batches, or a function
+            `step -> iterable`. Each batch is one step, and each new shape of batch compiles once. An iterator must have
             enough batches; any other iterable, such as a data loader, is iterated again when it ends, so that one pass
             over it is an epoch. A resumed run draws and drops the batches it has already used: the same ones, unless
             the iterable shuffles by a random state of its own. A function can start at its step instead. With several
