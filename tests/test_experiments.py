@@ -1,4 +1,4 @@
-"""The experiments that reproduce what is published: the data as it is, the task as it is, and the commands in their quick form."""
+"""The experiments that reproduce published results: their data, their tasks, and the quick form of their commands."""
 
 import importlib
 from pathlib import Path
