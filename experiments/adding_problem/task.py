@@ -44,7 +44,7 @@ def initialise(key: jax.Array, longest: int | None = None, **options) -> Adder:
     layer_key, chrono_key, readout_key = jax.random.split(key, 3)
     layers = init_network(layer_key, 2, [HIDDEN], **options)
     if longest is not None:
-        layers = tuple(chrono(layer, chrono_key, longest) for layer in layers)
+        layers = tuple(chrono(chrono_key, layer, longest) for layer in layers)
     width = options.get("projection") or HIDDEN
     return Adder(layers, Readout(jax.nn.initializers.glorot_uniform()(readout_key, (width, 1)), jnp.zeros(1)))
 
