@@ -93,7 +93,7 @@ def forward(args: Forward, plan: Plan, *, save: bool) -> Outputs:
     (time, rows, _), hidden = args.x.shape, args.w_h.shape[0]
     over_time = partial(_array, args.x, (time, rows))
     at_end = partial(_array, args.x, (rows,))
-    saved = Saved(over_time(hidden), over_time(hidden, jnp.float32), over_time(4 * hidden, jnp.float32)) if save else None
+    saved = Saved(over_time(hidden), over_time(hidden, jnp.float32), over_time(4 * hidden)) if save else None
     results = Outputs(over_time(hidden), at_end(hidden, jnp.float32), at_end(hidden, jnp.float32), saved)
     scratch = [(plan.rows, hidden), (plan.rows, hidden), (plan.time, plan.rows, 4 * hidden)]
     kernel = partial(_forward, steps=time, plan=plan)
