@@ -65,10 +65,8 @@ def pallas(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, i
     (time, *batch, features), hidden, itemsize = steps.x.shape, shared.initial.c.shape[-1], steps.x.dtype.itemsize
     rows = math.prod(batch)
     blocks = choose_blocks(time, rows, features, hidden, itemsize, vmem())
-    if blocks is None:
-        raise ValueError(f"the weights of {features} features and {hidden} units leave no room in VMEM, expected another schedule")
+    assert blocks is not None, "unsupported() refuses what has no blocks"
     arrays, conditions = _align(params, shared, steps, rows, _ceil(rows, blocks.rows) * blocks.rows)
-    # reversed, the last block of time comes first; cut short or not
     fixed = {"blocks": blocks, "reverse": reverse, "interpret": interpret}
 
     def plain(arrays, conditions):
@@ -120,19 +118,19 @@ def _align(params: LSTMParams, shared: Shared, steps: Steps, rows: int, padded: 
 def unsupported(problem: Problem) -> str | None:
     """Why the kernel cannot run a problem, or None."""
     if problem.platform != "tpu":
-        return f"it is a kernel for TPUs, and the platform is {problem.platform}"
+        return f"is a kernel for TPUs, and the platform is {problem.platform}"
     if variants := problem.variant - {"no bias"}:
-        return f"it runs the plain LSTM, without {', '.join(sorted(variants))}"
+        return f"is the plain LSTM, without {', '.join(sorted(variants))}"
     if options := problem.options & {"recurrent_mask", "zoneout"}:
-        return f"it has no {', '.join(sorted(options))}"
+        return f"has no {', '.join(sorted(options))}"
     if jnp.dtype(problem.dtype).name not in ("float32", "bfloat16"):
-        return f"it computes in float32 and bfloat16, not in {jnp.dtype(problem.dtype).name}"
+        return f"computes in float32 and bfloat16, not in {jnp.dtype(problem.dtype).name}"
     if problem.rows is None:
-        return "its blocks depend on the size of the batch, which is symbolic"
+        return "chooses its blocks by the size of the batch, which is symbolic"
     sizes = problem.time, problem.rows, problem.features, problem.hidden
     if choose_blocks(*sizes, jnp.dtype(problem.dtype).itemsize, vmem()) is None:
         least = loop_bytes(Blocks(1, SUBLANES[jnp.dtype(problem.dtype).itemsize]), *sizes[2:], jnp.dtype(problem.dtype).itemsize)
-        return f"with its weights it needs {least / 2**20:.0f} MiB of VMEM, and may use {usable(vmem()) / 2**20:.0f} MiB of it"
+        return f"needs {least / 2**20:.0f} MiB of VMEM for its weights and one step, and may use {usable(vmem()) / 2**20:.0f} MiB of it"
     return None
 
 
