@@ -57,7 +57,11 @@ def cell(params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, Trace]:
 
 def products(params: Params, x, h):
     """The matrix products of a step, `x W_x + h W_h`; apart, as a pair, where each is normalised by itself."""
-    z_x = dot(x, params.w_x)
+    return add_recurrent(params, dot(x, params.w_x), h)
+
+
+def add_recurrent(params: Params, z_x, h):
+    """The products of a step from that with the input, `z_x = x W_x`, which may have been made before."""
     if isinstance(params, DiagonalParams):
         gates = params.w_h.shape[-1] // h.shape[-1]
         tiled = jnp.concatenate([h] * gates, axis=-1).astype(z_x.dtype)

@@ -180,7 +180,7 @@ def choose(problem: Problem) -> Choice:
 
 def _plan(problem: Problem) -> Plan:
     """What `"auto"` makes of `deferred` and `chunked` on the problem's platform."""
-    return Plan(CHUNK if _auto_chunked(problem).taken else None, _layout(problem))
+    return Plan(CHUNK if _auto_chunked(problem).taken else None, _layout(problem), problem.platform != "cpu")
 
 
 def _layout(problem: Problem) -> Layout:
@@ -198,7 +198,7 @@ def _layout(problem: Problem) -> Layout:
 
 def _plans(problem: Problem, chunk: int | None) -> Plans:
     """The plans of a schedule that was asked for by name: the same chunks on every platform."""
-    return Plans(Plan(chunk, _layout(problem._replace(platform="cpu"))), Plan(chunk))
+    return Plans(Plan(chunk, _layout(problem._replace(platform="cpu"))), Plan(chunk, hoisted=True))
 
 
 def _scan(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
