@@ -65,7 +65,11 @@ def cell(params: Params, carry: Carry, x: Float[Array, "*batch features"]) -> tu
 
 def products(params: Params, x: jax.Array, h: jax.Array) -> Any:
     """The matrix products of a step, `x W_x + h W_h`; as a pair where each is normalized separately."""
-    z_x = dot(x, params.w_x)
+    return add_recurrent(params, dot(x, params.w_x), h)
+
+
+def add_recurrent(params: Params, z_x: jax.Array, h: jax.Array) -> Any:
+    """The products of a step from that with the input, `z_x = x W_x`, which may have been made before."""
     if isinstance(params, DiagonalParams):
         gates = params.w_h.shape[-1] // h.shape[-1]
         tiled = jnp.concatenate([h] * gates, axis=-1).astype(z_x.dtype)

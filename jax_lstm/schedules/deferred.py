@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jax_lstm._cell import products, project, update, wide_dtype
+from jax_lstm._cell import add_recurrent, dot, products, project, update, wide_dtype
 from jax_lstm._step import Shared, Steps, begin_step, finish_step, zero_invalid
 from jax_lstm._types import Carry, LSTMParams, Params, Trace
 from jax_lstm.schedules._pieces import scan_pieces, without_rest
@@ -30,6 +30,9 @@ from jax_lstm.schedules._transpose import (
     zeros_to_sum_in,
 )
 
+UNROLL = 2
+"""Steps in one pass of an accelerator's loop: a GPU's command buffer holds the loop from two on."""
+
 
 class Plan(NamedTuple):
     """Static configuration of the loops.
@@ -37,17 +40,20 @@ class Plan(NamedTuple):
     Args:
         chunk: the number of steps whose gradients are gathered before large products are made of them; None for all.
         layout: how the loops arrange their products.
+        hoisted: whether the product with the input is made before the forward loop, and the gates that are kept are made again after it,
+            of all steps at once. An accelerator, for which every launch counts, is then left with little to do at each step.
     """
 
     chunk: int | None = None
     layout: Layout = "plain"
+    hoisted: bool = False
 
 
 class Plans(NamedTuple):
     """The plan for each platform that the program may be compiled for."""
 
     cpu: Plan = Plan()
-    accelerator: Plan = Plan()
+    accelerator: Plan = Plan(hoisted=True)
 
 
 def deferred(params: Params, shared: Shared, steps: Steps, *, plans: Plans, reverse: bool) -> tuple[Carry, jax.Array]:
@@ -96,6 +102,8 @@ def _loop(
     plan: Plan, params: Params, shared: Shared, steps: Steps, *, reverse: bool, keep: bool
 ) -> tuple[Carry, tuple[jax.Array, Kept | None]]:
     """The forward loop: the last carry, the hidden states, and what the backward pass needs."""
+    if plan.hoisted:
+        return _hoisted_loop(params, shared, steps, reverse=reverse, keep=keep)
     # x and h side by side: for one feature that is twice as fast
     together = isinstance(params, LSTMParams) and params.norm is None
     weights = jnp.concatenate([params.w_x, params.w_h]) if together else None
@@ -111,6 +119,35 @@ def _loop(
         return after, (zero_invalid(after.h, now.valid), Kept(before, gates) if keep else None)
 
     return jax.lax.scan(step, shared.initial, steps, reverse=reverse)
+
+
+def _hoisted_loop(
+    params: Params, shared: Shared, steps: Steps, *, reverse: bool, keep: bool
+) -> tuple[Carry, tuple[jax.Array, Kept | None]]:
+    """The forward loop with little in it: one product and one update at each step."""
+
+    def step(carry: Carry, inputs: tuple[jax.Array, Steps]) -> tuple[Carry, tuple[jax.Array, Carry]]:
+        z_x, now = inputs
+        before, h_seen = begin_step(shared, carry, now)
+        m, c, _ = update(params, add_recurrent(params, z_x, h_seen), before.c)
+        after = finish_step(shared, before, Carry(project(params, m), c), now)
+        return after, (zero_invalid(after.h, now.valid), after)
+
+    inputs = dot(steps.x, params.w_x), steps._replace(x=None)
+    last, (hs, after) = jax.lax.scan(step, shared.initial, inputs, reverse=reverse, unroll=UNROLL)
+    if not keep:
+        return last, (hs, None)
+    before, h_seen = jax.vmap(partial(begin_step, shared))(_shifted(shared.initial, after, reverse), steps)
+    z = add_recurrent(params, inputs[0], h_seen)
+    gates = update(params, z, before.c)[2]._replace(cell_state=None, hidden_state=None)
+    return last, (hs, Kept(before, gates if from_gates_alone(params) else z))
+
+
+def _shifted(initial: Carry, after: Carry, reverse: bool) -> Carry:
+    """The carries before every step from those after it."""
+    if reverse:
+        return jax.tree.map(lambda a, first: jnp.concatenate([a[1:], first[None]]), after, initial)
+    return jax.tree.map(lambda a, first: jnp.concatenate([first[None], a[:-1]]), after, initial)
 
 
 def _gradients(plan: Plan, residuals: Any, cotangents: Any, *, reverse: bool) -> Any:
@@ -138,7 +175,7 @@ def _gradients(plan: Plan, residuals: Any, cotangents: Any, *, reverse: bool) ->
     def piece(state: Any, times: jax.Array) -> Any:
         """The loop over some steps, then the products of all of them at once."""
         inner, d_weights = state
-        inner, gradients = jax.lax.scan(one, inner, times, reverse=not reverse)
+        inner, gradients = jax.lax.scan(one, inner, times, reverse=not reverse, unroll=UNROLL if plan.hoisted else 1)
         steps, kept, _ = stacked
         count = times.shape[0]
         x, h_seen = (

@@ -17,6 +17,7 @@ from jax_lstm._types import Carry, DiagonalParams, Params
 from jax_lstm.schedules._products import Layout
 from jax_lstm.schedules.checkpointed import checkpointed
 from jax_lstm.schedules.deferred import Plan, Plans, deferred
+from jax_lstm.schedules.kernels import cudnn, tpu
 from jax_lstm.schedules.kernels.cpu import library
 from jax_lstm.schedules.kernels.cpu.binding import native
 from jax_lstm.schedules.kernels.cpu.support import unsupported as native_unsupported
@@ -140,7 +141,8 @@ def platform_of(x: jax.Array) -> str:
     each, and a kernel stands beside a plain program for the platforms that it is not for.
     """
     if isinstance(x, jax.core.Tracer):
-        return str(jax.default_backend())
+        device = jax.sharding.get_abstract_mesh().abstract_device
+        return str(jax.default_backend()) if device is None else device.platform
     return str(next(iter(x.devices())).platform)
 
 
@@ -189,7 +191,7 @@ def choose(problem: Problem) -> Choice:
 
 def _plan(problem: Problem) -> Plan:
     """What `"auto"` makes of `deferred` and `chunked` on the problem's platform."""
-    return Plan(CHUNK if _auto_chunked(problem).taken else None, _layout(problem))
+    return Plan(CHUNK if _auto_chunked(problem).taken else None, _layout(problem), problem.platform != "cpu")
 
 
 def _layout(problem: Problem) -> Layout:
@@ -209,7 +211,7 @@ def _layout(problem: Problem) -> Layout:
 
 def _plans(problem: Problem, chunk: int | None) -> Plans:
     """The plans of a schedule that was asked for by name: the same chunks on every platform."""
-    return Plans(Plan(chunk, _layout(problem._replace(platform="cpu"))), Plan(chunk))
+    return Plans(Plan(chunk, _layout(problem._replace(platform="cpu"))), Plan(chunk, hoisted=True))
 
 
 def _scan(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
@@ -234,6 +236,14 @@ def _checkpointed(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
 
 def _native(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
     return native(*arguments, reverse=problem.reverse)
+
+
+def _cudnn(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
+    return cudnn.cudnn(*arguments, reverse=problem.reverse)
+
+
+def _pallas(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
+    return tpu.pallas(*arguments, reverse=problem.reverse)
 
 
 def _always_supported(problem: Problem) -> str | None:
@@ -279,6 +289,10 @@ def _auto_checkpointed(problem: Problem) -> Verdict:
     return Verdict(False, "it repeats the forward pass, to save memory: ask for it by name")
 
 
+def _auto_untimed(problem: Problem) -> Verdict:
+    return Verdict(False, "it was compiled for such hardware but not timed on it: ask for it by name")
+
+
 SCHEDULES = {
     "native": Schedule(_native, native_unsupported, _auto_native),
     "unrolled": Schedule(_unrolled, _always_supported, _auto_unrolled),
@@ -286,6 +300,8 @@ SCHEDULES = {
     "deferred": Schedule(_deferred, _always_supported, _auto_deferred),
     "scan": Schedule(_scan, _always_supported, _auto_scan),
     "checkpointed": Schedule(_checkpointed, _always_supported, _auto_checkpointed),
+    "cudnn": Schedule(_cudnn, cudnn.unsupported, _auto_untimed),
+    "pallas": Schedule(_pallas, tpu.unsupported, _auto_untimed),
 }
 """Every way to run a layer, in the order in which `"auto"` considers them; all give the same result, up to rounding.
 
@@ -297,4 +313,6 @@ SCHEDULES = {
 - `deferred`: the same, but as single products after the loop.
 - `scan`: the plain loop, differentiated by JAX in every mode.
 - `checkpointed`: memory for the gradient that grows with the square root of the length, for a second forward pass.
+- `cudnn`: one call of cuDNN forward and one backward, on NVIDIA GPUs, for the plain LSTM in float32 with or without lengths.
+- `pallas`: two kernels for TPUs, for the plain LSTM in float32 and bfloat16, with lengths, masks and resets.
 """
