@@ -155,7 +155,7 @@ def _of_season(panel: Panel, places, season: int, horizon: int, levels, model: F
 def _shares(said: Said, season: int, method: str, tuned: Tuned | None):
     """The shares `(series, methods)`, the factors `(2, series, horizon)` and the methods' names."""
     if method != "combined":
-        chosen = "tuned" if tuned is not None and method == "lstm" else method
+        chosen = "tuned" if method == "lstm" and tuned is not None and tuned.network is not None else method
         calibration, shares, factors = calibrate(said, {chosen: 1.0})
         return shares, factors, calibration.methods
     if tuned is None:
