@@ -196,7 +196,7 @@ def test_auto_takes_the_plain_scan_for_forward_mode():
 
 @pytest.mark.parametrize("schedule", ["auto", "deferred", "chunked"])
 def test_hessians_by_forward_over_reverse(schedule):
-    params, xs = layer(features=2, hidden=3), jax.random.normal(jax.random.key(1), (6, 2))
+    params, xs = layer(features=2, hidden=3), jax.random.normal(jax.random.key(1), (6, 20, 2))
 
     def loss(w_h, schedule):
         return jnp.sum(lstm(params._replace(w_h=w_h), xs, schedule=schedule)[1] ** 2)

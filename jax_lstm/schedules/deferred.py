@@ -135,8 +135,9 @@ def _gradients(plan: Plan, residuals: Any, cotangents: Any, *, reverse: bool) ->
         stacked = jax.lax.optimization_barrier(stacked)
 
     def one(state: Any, t: jax.Array) -> Any:
-        # by index: slices of what was kept would be copied once more as the loop's inputs
-        at_t = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, t, keepdims=False), stacked)
+        # By index: slices of what was kept would be copied once more as the loop's inputs. Not by dynamic_index_in_dim, for whose
+        # forward derivative under vmap, as in jax.hessian, jaxlib 0.10.2 fails to make a program for a CPU.
+        at_t = jax.tree.map(lambda a: a[t], stacked)
         return transposed(state, *at_t)
 
     def piece(state: Any, times: jax.Array) -> Any:
