@@ -23,11 +23,14 @@ from jax_lstm.forecast._predict import PRIOR, Group, gather
 from jax_lstm.forecast._weights import pretrained
 from jax_lstm.forecast._windows import follow, join
 
-EFFORTS = {"quick": 40, "normal": 160, "long": 480}
-"""The most steps of training further."""
+EFFORTS = {"quick": 2, "normal": 8, "long": 24}
+"""The most stages of training further; after each the held-back windows are looked at."""
 
-RATE, BATCH, LOOK_EVERY = 1e-3, 128, 10
-"""The learning rate, the series in a batch, and the steps between looks at the held-out windows."""
+STAGE, PATIENCE, RATE, BATCH = 15, 2, 1e-3, 128
+"""The steps of a stage, the stages without a gain before training ends, the learning rate, and the series in a batch.
+
+Each stage starts the optimiser anew (Loshchilov and Hutter 2017), so that all stages are one compiled program.
+"""
 
 MOST_SERIES, MOST_CROPS = 4096, 6
 """How many series are learnt from, and from how many stretches of a long one."""
@@ -88,7 +91,7 @@ class Lesson(NamedTuple):
 
 
 def _fit_season(
-    panel: Panel, places: Sequence[int], horizon: int, inputs: Inputs, key: jax.Array, steps: int, progress: bool | None
+    panel: Panel, places: Sequence[int], horizon: int, inputs: Inputs, key: jax.Array, stages: int, progress: bool | None
 ) -> tuple[Tuned, str]:
     season = panel.season[places[0]]
     group = gather([panel.series[place] for place in places], season, horizon)
@@ -101,14 +104,14 @@ def _fit_season(
     told, networks, origins = "too short to train on", {"lstm": untouched}, group.origins
     if usable.size:
         chosen = np.sort(np.random.default_rng(0).permutation(usable)[:MOST_SERIES])
-        (early, final), best = _train(widened(untouched, inputs.size), task, chosen, key, steps, progress)
+        (early, final), best = _train(widened(untouched, inputs.size), task, chosen, key, stages, progress)
         networks["tuned"] = early
         origins = tuple(back for back in group.origins if back <= held)
     said = say(group.values, group.units, season, horizon, group.design, networks, origins, task.inputs)
     gains = _gains(said) if usable.size else np.zeros(0)
     if usable.size:
         told = f"{best} steps of training change the error on held-out values by {-100 * gains.mean():+.1f} %"
-    helps = gains.size > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
+    helps = gains.size > 0 and best > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
     prior = PRIOR[kind(season)]
     if not helps:
         return Tuned(None, calibrate(said, prior)[0]), f"{told}: the package's weights as they are"
@@ -177,7 +180,7 @@ def _lesson(task: Task, chosen: np.ndarray) -> Lesson:
     return lesson
 
 
-def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, steps: int, progress: bool | None):
+def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, stages: int, progress: bool | None):
     """The network trained without what is held back, and with it, side by side, up to the step at which the former forecasts that best."""
     lesson = _lesson(task, chosen)
     found = _windows(task, chosen, 0)
@@ -186,14 +189,21 @@ def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, steps
     found = found._replace(y=np.where(rows >= len(found.x) - 1 - task.held, found.y, np.nan).astype(np.float32))
     held_back = jax.tree.map(lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), found)
     held_back.y[:, count:] = np.nan
-    both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), start)
-    fitted = train.fit(
-        _loss, both, lesson, _optimizer(2 * start.readout.w.shape[0]), key=key, steps=steps,
-        batch_size=min(BATCH, lesson.early.shape[1]), batch_axis=1, progress=progress,
-        validation=jax.tree_util.Partial(_judge, held_back), validate_every=LOOK_EVERY, patience=4,
-    )  # fmt: skip
-    best = LOOK_EVERY * (1 + int(np.nanargmin(np.asarray(fitted.history.validation))))
-    return [jax.tree.map(lambda leaf, place=place: leaf[place], fitted.params) for place in (0, 1)], best
+    held_back = jax.tree.map(jnp.asarray, held_back)
+    both = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), start)
+    best, least, kept = 0, float(_judge(both, held_back)), both
+    for stage in range(1, stages + 1):
+        if stage - best > PATIENCE:
+            break
+        fitted = train.fit(
+            _loss, both, lesson, _optimizer(2 * start.readout.w.shape[0]), key=jax.random.fold_in(key, stage), steps=STAGE,
+            batch_size=min(BATCH, lesson.early.shape[1]), batch_axis=1, progress=progress,
+        )  # fmt: skip
+        both = fitted.params
+        found = float(_judge(both, held_back))
+        if found < least:
+            best, least, kept = stage, found, both
+    return [jax.tree.map(lambda leaf, place=place: jnp.asarray(leaf[place]), kept) for place in (0, 1)], best * STAGE
 
 
 def _loss(both: Network, lesson: Lesson, key) -> jax.Array:
@@ -202,7 +212,8 @@ def _loss(both: Network, lesson: Lesson, key) -> jax.Array:
     return jax.vmap(lambda network, y: loss(network, lesson.windows._replace(y=y), key))(both, targets).sum()
 
 
-def _judge(held_back: Windows, both: Network) -> jax.Array:
+@jax.jit
+def _judge(both: Network, held_back: Windows) -> jax.Array:
     """The loss on what is held back of the network that has not seen it."""
     early = jax.tree.map(lambda leaf: leaf[0], both)
     return jax.vmap(losses, (0, None))(early, held_back).mean()
@@ -210,5 +221,5 @@ def _judge(held_back: Windows, both: Network) -> jax.Array:
 
 @lru_cache
 def _optimizer(members: int) -> optax.GradientTransformation:
-    schedule = optax.linear_schedule(0.1 * RATE, RATE, 20)
+    schedule = optax.linear_schedule(0.1 * RATE, RATE, STAGE // 2)
     return optax.chain(optax.clip_by_global_norm(1.0 * members), optax.adam(schedule))
