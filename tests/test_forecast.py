@@ -157,7 +157,12 @@ def test_the_band_does_not_jump_after_a_level_shift():
 
 def test_no_warning_reaches_the_user_whatever_the_series():
     rng = np.random.default_rng(0)
-    for values in (np.r_[np.zeros(30), 1e-300], np.r_[np.ones(20), 1e300], rng.normal(0, 1e300, 40), 1e-308 * np.ones(9)):
+    for values in (
+        np.r_[np.zeros(30), 1e-300],
+        np.r_[np.ones(20), 1e300],
+        rng.normal(0, 1e300, 40),
+        1e-308 * np.ones(9),
+    ):
         check_sound(one(values, 4, 6), 6)
 
 
@@ -185,7 +190,10 @@ def test_refusals_of_predict(change, said):
         ({"values": np.ones(4), "season": [4, 4]}, "season has 2 entries, expected one for each of the 1 series"),
         ({"values": np.ones(4), "season": 1, "past": np.ones((3, 2))}, "past of series 0 has 3 rows, expected 4"),
         ({"values": np.ones(4), "season": 1, "static": [np.ones(2), np.ones(2)]}, "static has 2 entries"),
-        ({"values": np.ones(4), "season": 1, "future": np.full((6, 1), np.nan)}, "future of series 0 has values that are missing"),
+        (
+            {"values": np.ones(4), "season": 1, "future": np.full((6, 1), np.nan)},
+            "future of series 0 has values that are missing",
+        ),
     ],
 )
 def test_refusals_of_panels(given, said):

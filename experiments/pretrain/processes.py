@@ -165,7 +165,9 @@ def reverting_level(rng: np.random.Generator, noise: np.ndarray, recipe: Recipe)
 def autoregression(rng: np.random.Generator, noise: np.ndarray) -> np.ndarray:
     """Autoregressive noise of the first order, mostly of positive correlation."""
     count = noise.shape[1]
-    return recursion(np.where(rng.random(count) < 0.8, rng.uniform(0.2, 0.97, count), rng.uniform(-0.7, 0.2, count)), noise)
+    return recursion(
+        np.where(rng.random(count) < 0.8, rng.uniform(0.2, 0.97, count), rng.uniform(-0.7, 0.2, count)), noise
+    )
 
 
 def recursion(kept: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -224,7 +226,11 @@ def season(rng: np.random.Generator, count: int, rows: int, recipe: Recipe, spre
     growth = np.zeros(count)
     found = []
     for _ in range(times):
-        step = rng.standard_normal((period, count)) if period <= 12 else unit(of_waves(rng.standard_normal(weights.shape) / 3, period))
+        step = (
+            rng.standard_normal((period, count))
+            if period <= 12
+            else unit(of_waves(rng.standard_normal(weights.shape) / 3, period))
+        )
         walk = walk + (step - step.mean(axis=0)) * changing
         growth = growth + rng.standard_normal(count) * growing
         found.append((pattern + walk) * np.exp(growth))
@@ -235,20 +241,29 @@ def nested(rng: np.random.Generator, count: int, rows: int, recipe: Recipe) -> n
     """A longer season of 5, 7 or 12 of the shorter ones, and autocorrelated noise whose size depends on the phase."""
     period, at = recipe.season, np.arange(rows)
     often = rng.choice([7, 7, 7, 5, 12], count)
-    factors = rng.normal(0, 1, (12, count)) * np.where(rng.random((12, count)) < rng.choice([0.3, 1.0], count), 1.0, 0.0)
+    factors = rng.normal(0, 1, (12, count)) * np.where(
+        rng.random((12, count)) < rng.choice([0.3, 1.0], count), 1.0, 0.0
+    )
     shape = unit(smooth_pattern(rng, period, count)) * rng.choice([0.3, 1.0], count) + rng.standard_normal(count)
     place = (at[:, None] // period + rng.integers(0, 50, count)) % often
     long = np.take_along_axis(factors, place, axis=0) * shape[at % period] * log_uniform(rng, 0.02, 0.5, count)
     kept = 1 - log_uniform(rng, 0.02, 0.8, count)
     noise = recursion(kept, rng.standard_normal((rows, count)) * np.sqrt(1 - kept**2))
-    size = log_uniform(rng, 0.005, 0.25, count) * np.exp(rng.uniform(0, 1, count) * unit(smooth_pattern(rng, period, count)))[at % period]
-    return sometimes(rng, recipe.nested, np.ones(count)) * long + sometimes(rng, 0.8, np.ones(count)) * np.clip(noise * size, -4, 4)
+    size = (
+        log_uniform(rng, 0.005, 0.25, count)
+        * np.exp(rng.uniform(0, 1, count) * unit(smooth_pattern(rng, period, count)))[at % period]
+    )
+    return sometimes(rng, recipe.nested, np.ones(count)) * long + sometimes(rng, 0.8, np.ones(count)) * np.clip(
+        noise * size, -4, 4
+    )
 
 
 def smooth_pattern(rng: np.random.Generator, period: int, count: int) -> np.ndarray:
     """A pattern of few waves `(period, count)`."""
     waves = min(period // 2, 8)
-    return of_waves(rng.standard_normal((2, waves, count)) * np.arange(1, waves + 1)[:, None] ** -rng.uniform(0.3, 2, count), period)
+    return of_waves(
+        rng.standard_normal((2, waves, count)) * np.arange(1, waves + 1)[:, None] ** -rng.uniform(0.3, 2, count), period
+    )
 
 
 def of_waves(weights: np.ndarray, period: int) -> np.ndarray:

@@ -82,20 +82,27 @@ def evaluate(
     if model is not None and effort is not None:
         raise ValueError("model and effort are both given: give a model that is fitted, or the effort of a fit")
     step = -(-horizon // 3) if step is None else step
-    every = tuple(_origins(one, season, horizon, origins, step) for one, season in zip(panel.series, panel.season, strict=True))
+    every = tuple(
+        _origins(one, season, horizon, origins, step) for one, season in zip(panel.series, panel.season, strict=True)
+    )
     tested = [place for place, found in enumerate(every) if found]
     warnings = []
     if not tested:
         longest = max(map(len, panel.series))
-        raise ValueError(f"the longest series has {longest} values, expected at least {horizon + 3} to test {horizon} steps ahead")
+        raise ValueError(
+            f"the longest series has {longest} values, expected at least {horizon + 3} to test {horizon} steps ahead"
+        )
     if len(tested) < len(every):
-        warnings.append(f"{len(every) - len(tested)} series are too short to test {horizon} steps ahead: they are left out")
+        warnings.append(
+            f"{len(every) - len(tested)} series are too short to test {horizon} steps ahead: they are left out"
+        )
     if effort is not None:
         before = cut(take(panel, tested), [every[place][0] for place in tested])
         model = fit(before, horizon, key=jax.random.key(0) if key is None else key, effort=effort, progress=False)
     errors, held = _run(panel, horizon, every, tested, levels, model)
     by_series = {
-        method: {metric: _mean(found[metric], axis=(1, 2)) for metric in ("sMAPE", "MASE", "MAE")} for method, found in errors.items()
+        method: {metric: _mean(found[metric], axis=(1, 2)) for metric in ("sMAPE", "MASE", "MAE")}
+        for method, found in errors.items()
     }
     scores = {method: {metric: _average(one) for metric, one in found.items()} for method, found in by_series.items()}
     coverage_by_series = {level: _mean(found, axis=(1, 2)) for level, found in held.items()}
@@ -125,7 +132,9 @@ def _run(panel: Panel, horizon: int, every, tested, levels, model):
         places = [place for place in tested if len(every[place]) > back]
         known = [every[place][len(every[place]) - 1 - back] for place in places]
         past = cut(take(panel, places), known)
-        truths = np.stack([panel.series[place][count : count + horizon] for place, count in zip(places, known, strict=True)])
+        truths = np.stack(
+            [panel.series[place][count : count + horizon] for place, count in zip(places, known, strict=True)]
+        )
         units = np.array([scale(one, season) for one, season in zip(past.series, past.season, strict=True)])
         for method, made in predict_by(past, horizon, METHODS, levels=levels, model=model).items():
             found = _errors(truths, np.stack(made.centre), units)
@@ -172,7 +181,9 @@ def _coverage_warnings(coverage: dict[float, float], windows: int) -> list[str]:
     for level, share in coverage.items():
         chance = 2 * np.sqrt(level * (1 - level) / max(windows, 1))
         if abs(share - level) > max(min(TOLERATED, (1 - level) * 0.6 + 0.02), chance):
-            found.append(f"the {level:.0%} interval held {share:.0%} of the values: take it as {'too narrow' if share < level else 'too wide'}")
+            found.append(
+                f"the {level:.0%} interval held {share:.0%} of the values: take it as {'too narrow' if share < level else 'too wide'}"
+            )
     return found
 
 

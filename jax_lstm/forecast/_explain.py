@@ -17,7 +17,9 @@ from jax_lstm.forecast._predict import gather
 from jax_lstm.forecast._weights import pretrained
 
 
-def explain(panel: Panel, *, series: int = 0, member: int = 0, model: Forecaster | None = None) -> tuple[np.ndarray, Trace]:
+def explain(
+    panel: Panel, *, series: int = 0, member: int = 0, model: Forecaster | None = None
+) -> tuple[np.ndarray, Trace]:
     """The six values of every step of one LSTM of the ensemble.
 
     Args:

@@ -69,7 +69,9 @@ def features(values: np.ndarray, logs: np.ndarray, season: int, design: Design, 
     """
     window, horizon, context = design.window, design.horizon, design.context
     if len(values) < context:
-        raise ValueError(f"values have {len(values)} rows, expected the context's {context} or more: put NaN before their beginning")
+        raise ValueError(
+            f"values have {len(values)} rows, expected the context's {context} or more: put NaN before their beginning"
+        )
     values = np.concatenate([np.full((max(window, season), values.shape[1]), np.nan), values])
     rows, count = values.shape
     known = ~np.isnan(values)
@@ -129,7 +131,10 @@ class _Sums:
         about = filled - filled[begin, np.arange(filled.shape[1])]
         weight = known.astype(float)
         both = weight[1:] * weight[:-1]
-        self.moments = [np.cumsum(part, axis=0) for part in (weight, weight * time, weight * time**2, weight * about, weight * time * about)]
+        self.moments = [
+            np.cumsum(part, axis=0)
+            for part in (weight, weight * time, weight * time**2, weight * about, weight * time * about)
+        ]
         self.changes = np.cumsum(both * np.abs(np.diff(filled, axis=0)), axis=0)
         self.pairs = np.cumsum(both, axis=0)
 

@@ -36,7 +36,9 @@ MOST_SERIES, MOST_CROPS = 4096, 6
 """How many series are learnt from, and from how many stretches of a long one."""
 
 
-def fit(panel: Panel, horizon: int, *, key: jax.Array, effort: str = "normal", progress: bool | None = None) -> Forecaster:
+def fit(
+    panel: Panel, horizon: int, *, key: jax.Array, effort: str = "normal", progress: bool | None = None
+) -> Forecaster:
     """A forecaster that knows a panel: the package's networks, trained further on it where that helps.
 
     The last values of each series are held back, and a network is trained on what came before them. How long, and whether it is used at all, is
@@ -70,7 +72,9 @@ def fit(panel: Panel, horizon: int, *, key: jax.Array, effort: str = "normal", p
     tuned, reports = {}, []
     for season in sorted(set(panel.season)):
         places = [place for place, period in enumerate(panel.season) if period == season]
-        tuned[season], said = _fit_season(panel, places, horizon, inputs, jax.random.fold_in(key, season), EFFORTS[effort], progress)
+        tuned[season], said = _fit_season(
+            panel, places, horizon, inputs, jax.random.fold_in(key, season), EFFORTS[effort], progress
+        )
         reports.append(said if len(set(panel.season)) == 1 else f"season {season}: {said}")
     return Forecaster(tuned, inputs, horizon, {}, "; ".join(reports))
 
@@ -91,7 +95,13 @@ class Lesson(NamedTuple):
 
 
 def _fit_season(
-    panel: Panel, places: Sequence[int], horizon: int, inputs: Inputs, key: jax.Array, stages: int, progress: bool | None
+    panel: Panel,
+    places: Sequence[int],
+    horizon: int,
+    inputs: Inputs,
+    key: jax.Array,
+    stages: int,
+    progress: bool | None,
 ) -> tuple[Tuned, str]:
     season = panel.season[places[0]]
     group = gather([panel.series[place] for place in places], season, horizon)
@@ -111,11 +121,15 @@ def _fit_season(
     gains = _gains(said) if usable.size else np.zeros(0)
     if usable.size:
         told = f"{best} steps of training change the error on held-out values by {-100 * gains.mean():+.1f} %"
-    helps = gains.size > 0 and best > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
+    helps = (
+        gains.size > 0 and best > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
+    )
     prior = PRIOR[kind(season)]
     if not helps:
         return Tuned(None, calibrate(said, prior)[0]), f"{told}: the package's weights as they are"
-    prior = {"lstm": prior["lstm"] / 4, "tuned": 3 * prior["lstm"] / 4} | {name: prior[name] for name in prior if name != "lstm"}
+    prior = {"lstm": prior["lstm"] / 4, "tuned": 3 * prior["lstm"] / 4} | {
+        name: prior[name] for name in prior if name != "lstm"
+    }
     return Tuned(final, calibrate(said, prior)[0]), f"{told}: trained further"
 
 
@@ -125,7 +139,8 @@ def _gains(said: Said) -> np.ndarray:
     counts = known.sum(axis=(0, 2))
     unit = said.unit[1:][..., None]
     before, after = (
-        np.where(known, np.tanh(np.abs(said.truths[1:] - said.centres[name][1:]) / unit / 2), 0.0).sum(axis=(0, 2)) / np.maximum(counts, 1)
+        np.where(known, np.tanh(np.abs(said.truths[1:] - said.centres[name][1:]) / unit / 2), 0.0).sum(axis=(0, 2))
+        / np.maximum(counts, 1)
         for name in ("lstm", "tuned")
     )
     mean = before[counts > 0].mean() if (counts > 0).any() else 0.0
@@ -140,7 +155,10 @@ def widened(network: Network, inputs: int) -> Network:
     layer, out = network
     rows = jnp.zeros((members, inputs, layer.w_x.shape[-1]), layer.w_x.dtype)
     more = jnp.zeros((members, inputs, out.w.shape[-1]), out.w.dtype)
-    return Network(layer._replace(w_x=jnp.concatenate([layer.w_x, rows], axis=1)), out._replace(w=jnp.concatenate([out.w, more], axis=1)))
+    return Network(
+        layer._replace(w_x=jnp.concatenate([layer.w_x, rows], axis=1)),
+        out._replace(w=jnp.concatenate([out.w, more], axis=1)),
+    )
 
 
 def _windows(task: Task, chosen: np.ndarray, back: int) -> Windows:
@@ -155,7 +173,9 @@ def _windows(task: Task, chosen: np.ndarray, back: int) -> Windows:
     made = follow(features(values, logs, group.season, design), values, logs, design, least=min(4, group.season + 3))
     if task.inputs is None:
         return made
-    shifted = np.concatenate([np.zeros((back, len(chosen), task.inputs.shape[-1])), task.inputs[: design.context - back, chosen]])
+    shifted = np.concatenate(
+        [np.zeros((back, len(chosen), task.inputs.shape[-1])), task.inputs[: design.context - back, chosen]]
+    )
     return made._replace(x=np.concatenate([made.x, shifted.astype(np.float32)], axis=-1))
 
 
@@ -175,7 +195,9 @@ def _lesson(task: Task, chosen: np.ndarray) -> Lesson:
     count = sum(part.x.shape[1] for part in parts)
     size = size_class(count) if count <= BATCH else row_class(count)
     lesson = Lesson(join(parts), np.concatenate(early, axis=1))
-    lesson = jax.tree.map(lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), lesson)
+    lesson = jax.tree.map(
+        lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), lesson
+    )
     lesson.windows.y[:, count:], lesson.early[:, count:] = np.nan, np.nan
     return lesson
 
@@ -187,7 +209,9 @@ def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, stage
     rows = np.arange(len(found.x))[:, None, None]
     count, size = len(chosen), row_class(len(chosen)) if len(chosen) > BATCH else size_class(len(chosen))
     found = found._replace(y=np.where(rows >= len(found.x) - 1 - task.held, found.y, np.nan).astype(np.float32))
-    held_back = jax.tree.map(lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), found)
+    held_back = jax.tree.map(
+        lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), found
+    )
     held_back.y[:, count:] = np.nan
     held_back = jax.tree.map(jnp.asarray, held_back)
     both = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), start)

@@ -53,11 +53,17 @@ def input_features(panel: Panel, places: Sequence[int], inputs: Inputs, design: 
     Raises:
         ValueError: inputs that the model was fitted with are missing, or others are there.
     """
-    for said, given, fitted in (("past", panel.past, inputs.past), ("future", panel.future, inputs.future), ("static", panel.static, inputs.static)):
+    for said, given, fitted in (
+        ("past", panel.past, inputs.past),
+        ("future", panel.future, inputs.future),
+        ("static", panel.static, inputs.static),
+    ):
         have = 0 if given is None else given[0].shape[-1]
         want = 0 if fitted is None else len(fitted[0])
         if have != want:
-            raise ValueError(f"the panel has {have} {said} inputs, but the model was fitted with {want}: give the same ones")
+            raise ValueError(
+                f"the panel has {have} {said} inputs, but the model was fitted with {want}: give the same ones"
+            )
     if inputs.size == 0:
         return None
     found = np.zeros((design.context, len(places), inputs.size))

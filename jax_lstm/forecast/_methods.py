@@ -80,7 +80,9 @@ def say(
     return Said(origins, centres, offsets, truths, unit)
 
 
-def _network_says(network: Network, seen: Steps, rows: list[int], inputs: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _network_says(
+    network: Network, seen: Steps, rows: list[int], inputs: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """The centres and offsets at some of the rows, chunk by chunk, each padded to one of a few sizes."""
     centres, offsets = [], []
     count = seen.x.shape[1]
@@ -88,10 +90,16 @@ def _network_says(network: Network, seen: Steps, rows: list[int], inputs: np.nda
         inputs = None
     for begin in range(0, count, CHUNK):
         part = slice(begin, min(begin + CHUNK, count))
-        x = seen.x[:, part] if inputs is None else np.concatenate([seen.x[:, part], inputs[:, part].astype(np.float32)], axis=-1)
+        x = (
+            seen.x[:, part]
+            if inputs is None
+            else np.concatenate([seen.x[:, part], inputs[:, part].astype(np.float32)], axis=-1)
+        )
         size = x.shape[1]
         spare = size_class(size) - size
-        x, valid = (np.pad(array, [(0, 0), (0, spare)] + [(0, 0)] * (array.ndim - 2)) for array in (x, seen.valid[:, part]))
+        x, valid = (
+            np.pad(array, [(0, 0), (0, spare)] + [(0, 0)] * (array.ndim - 2)) for array in (x, seen.valid[:, part])
+        )
         centre, quantiles = ensemble(network, jnp.asarray(x), jnp.asarray(valid))
         chosen, index = np.asarray(centre)[rows][:, :size], np.asarray(rows)
         scale = seen.scale[index][:, part][..., None]
@@ -145,7 +153,9 @@ def _truths(values: np.ndarray, season: int, horizon: int, origins: tuple[int, .
     return np.stack(found)
 
 
-def _statistics(values: np.ndarray, units: Units, season: int, horizon: int, back: int, pattern: np.ndarray) -> dict[str, np.ndarray]:
+def _statistics(
+    values: np.ndarray, units: Units, season: int, horizon: int, back: int, pattern: np.ndarray
+) -> dict[str, np.ndarray]:
     """The forecasts `(series, horizon)` of Theta, level with season and the simple methods when the last `back` rows were not known."""
     known = values[: len(values) - back]
     rows, count = known.shape
@@ -192,7 +202,9 @@ def _theta_says(about: np.ndarray, begun: np.ndarray, known: np.ndarray, logs: n
         part[long - rows :, : chosen.shape[1]] = chosen
         use = np.zeros((long, size), bool)
         use[long - rows :, : chosen.shape[1]] = known[:, begin : begin + size]
-        found.append(np.asarray(theta(part, horizon=steps, known=use).forecasts, np.float64)[:horizon, : chosen.shape[1]])
+        found.append(
+            np.asarray(theta(part, horizon=steps, known=use).forecasts, np.float64)[:horizon, : chosen.shape[1]]
+        )
     forecasts = np.concatenate(found, axis=1) * spread + middle
     least = 1e-2 * plain[-1]
     logged = np.log(np.maximum(np.where(logs, forecasts, 1.0), np.where(logs, least, 1.0))) + top

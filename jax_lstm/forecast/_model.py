@@ -31,7 +31,9 @@ class Tuned(NamedTuple):
         """The shares and factors of every series, and the methods: those of the panel that was fitted, whatever these series are."""
         count, horizon = said.truths.shape[1:]
         factors = self.calibration.factors
-        longer = np.concatenate([factors, np.repeat(factors[:, -1:], max(0, horizon - factors.shape[1]), axis=1)], axis=1)[:, :horizon]
+        longer = np.concatenate(
+            [factors, np.repeat(factors[:, -1:], max(0, horizon - factors.shape[1]), axis=1)], axis=1
+        )[:, :horizon]
         shares = np.broadcast_to(self.calibration.shares, (count, len(self.calibration.methods)))
         return shares, np.broadcast_to(longer[:, None], (2, count, horizon)), self.calibration.methods
 

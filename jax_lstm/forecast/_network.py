@@ -121,7 +121,17 @@ def optimizer(steps: int, rate: float, members: int) -> optax.GradientTransforma
     return optax.chain(optax.clip_by_global_norm(1.0 * members), optax.adamw(schedule, weight_decay=1e-2))
 
 
-def learn(network: Network, windows: Windows, *, key, steps: int, rate: float, batch: int, progress: bool | None = None, **options: Any):
+def learn(
+    network: Network,
+    windows: Windows,
+    *,
+    key,
+    steps: int,
+    rate: float,
+    batch: int,
+    progress: bool | None = None,
+    **options: Any,
+):
     """The ensemble after some steps of training; `options` go to `jax_lstm.train.fit`."""
     members = network.readout.w.shape[0]
     return train.fit(

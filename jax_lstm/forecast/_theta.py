@@ -65,7 +65,9 @@ def theta(values, *, horizon: int, known=None, alphas=ALPHAS) -> Theta:
     begun = ~np.isnan(values)
     counts = begun if known is None else begun & known
     filled = np.where(begun, values, 0).astype(np.float32)
-    return _theta(jnp.asarray(filled), jnp.asarray(begun), jnp.asarray(counts), jnp.asarray(alphas, jnp.float32), horizon=horizon)
+    return _theta(
+        jnp.asarray(filled), jnp.asarray(begun), jnp.asarray(counts), jnp.asarray(alphas, jnp.float32), horizon=horizon
+    )
 
 
 @partial(jax.jit, static_argnames="horizon")
