@@ -1,4 +1,6 @@
-"""The forecasting experiments: their commands, that nothing looks ahead, and that the package's weights can be made again."""
+"""The forecasting experiments: their commands, that nothing looks ahead, and that the package's weights can be
+made again.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""The command: forecast the next twelve values from times in the second half of a series, without fitting and fitted, and keep the table."""
+"""The command: forecast the next twelve values from times in the second half of a series, without fitting and
+fitted, and keep the table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The command: forecast all of M3 without fitting and fitted, and keep sMAPE, MASE, coverage and CPU time by frequency."""
+"""The command: forecast all of M3 without fitting and fitted, and keep sMAPE, MASE, coverage and CPU time by
+frequency.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,9 @@ def smape(collection: Collection, centre: np.ndarray) -> np.ndarray:
 
 
 def mase(collection: Collection, centre: np.ndarray) -> np.ndarray:
-    """The mean absolute error over that of the seasonal naive forecast in the training part, of each series; NaN where that is zero."""
+    """The mean absolute error over that of the seasonal naive forecast in the training part, of each series; NaN
+    where that is zero.
+    """
     season = collection.season
     units = np.array(
         [np.mean(np.abs(one[season:] - one[:-season])) if len(one) > season else np.nan for one in collection.past]

@@ -29,7 +29,9 @@ def train(name: str, *, quick: bool, progress: bool | None = None) -> tuple[Netw
 
 
 def held(network: Network, windows: Windows) -> dict[str, float]:
-    """The share of fresh synthetic values within the intervals, in per cent, and the mean scaled error, over that of the level."""
+    """The share of fresh synthetic values within the intervals, in per cent, and the mean scaled error, over that
+    of the level.
+    """
     centre, quantiles = map(np.asarray, ensemble(network, windows.x, windows.valid))
     known = ~np.isnan(windows.y)
     within = {

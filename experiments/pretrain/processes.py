@@ -1,6 +1,7 @@
 """Synthetic series: sums of random processes in (Box-Cox) logarithms. No real data is used.
 
-Each function is one process; all draw their own parameters, one set for each series, so that the series of a recipe differ much from one another.
+Each function is one process; all draw their own parameters, one set for each series, so that the series of a
+recipe differ much from one another.
 Arrays are `(rows, series)` throughout.
 """
 
@@ -32,7 +33,8 @@ class Recipe(NamedTuple):
         cycles: the share of series with a stochastic cycle.
         cycle_length: the range of its period, in seasons.
         cycle_strength: the range of its noise, relative to all other noise.
-        nested: the share of series with a longer season beside (days of the week, say), and with noise that depends on the phase.
+        nested: the share of series with a longer season beside (days of the week, say), and with noise that
+            depends on the phase.
     """
 
     season: int
@@ -82,7 +84,9 @@ def draw(rng: np.random.Generator, count: int, rows: int, recipe: Recipe) -> np.
 
 
 def positive(rng: np.random.Generator, total: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Logarithms of positive series: of the exponential of the sum, or of its power (Box and Cox 1964), whose growth is nearer linear."""
+    """Logarithms of positive series: of the exponential of the sum, or of its power (Box and Cox 1964), whose
+    growth is nearer linear.
+    """
     power = np.where(rng.random(total.shape[1]) < recipe.box_cox, rng.uniform(0.1, 1, total.shape[1]), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         powered = np.log(np.maximum(1 + power * total, 0.03)) / power
@@ -100,7 +104,9 @@ def missing(rng: np.random.Generator, values: np.ndarray, share: float = 0.12) -
 
 
 def lengths(rng: np.random.Generator, values: np.ndarray, recipe: Recipe, horizon: int) -> np.ndarray:
-    """The values, with all before the beginning of each series NaN: lengths of the recipe, and a horizon that follows."""
+    """The values, with all before the beginning of each series NaN: lengths of the recipe, and a horizon that
+    follows.
+    """
     shortest, longest = recipe.lengths
     drawn = np.minimum(longest, log_uniform(rng, shortest, longest * 1.15, values.shape[1])).astype(int) + horizon
     at = np.arange(len(values))[:, None]
@@ -131,7 +137,9 @@ def changing_volatility(rng: np.random.Generator, count: int, rows: int) -> np.n
 
 
 def drift(rng: np.random.Generator, count: int, rows: int, recipe: Recipe, spread: np.ndarray) -> np.ndarray:
-    """A straight line that turns at random times: of no slope, of a growth in a season's time, or of a share of the noise."""
+    """A straight line that turns at random times: of no slope, of a growth in a season's time, or of a share of
+    the noise.
+    """
     which = rng.random(count)
 
     def slopes() -> np.ndarray:
@@ -149,7 +157,9 @@ def drift(rng: np.random.Generator, count: int, rows: int, recipe: Recipe, sprea
 
 
 def fading_slope(rng: np.random.Generator, noise: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """The sum of a slope that is driven by noise, and a random walk or fading (the damped trend of Gardner and McKenzie 1985)."""
+    """The sum of a slope that is driven by noise, and a random walk or fading (the damped trend of Gardner and
+    McKenzie 1985).
+    """
     count = noise.shape[1]
     strength = log_uniform(rng, 0.05, 0.5, count)
     lost = log_uniform(rng, *recipe.fade, count) / np.sqrt(recipe.season)

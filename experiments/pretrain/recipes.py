@@ -18,12 +18,26 @@ DAILY = Recipe(
     7, (16, 250), (0.003, 0.25), level=0.4, autoregressive=1.2, reverting=0.5, unseasonal=0.15, amplitude=(0.02, 0.9)
 )
 HOURLY = Recipe(
-    24, (60, 480), (0.0005, 0.08), level=0.4, slope=0.02, autoregressive=1.2, reverting=0.5, shifting=0.1, unseasonal=0.05,
-    amplitude=(0.03, 1.0), nested=0.6,
-)  # fmt: skip
+    24,
+    (60, 480),
+    (0.0005, 0.08),
+    level=0.4,
+    slope=0.02,
+    autoregressive=1.2,
+    reverting=0.5,
+    shifting=0.1,
+    unseasonal=0.05,
+    amplitude=(0.03, 1.0),
+    nested=0.6,
+)
 CYCLIC = MONTHLY._replace(
-    lengths=(40, 320), unseasonal=1.0, cycles=1.0, cycle_length=(0.85, 1.15), cycle_strength=(0.3, 2.0), growth=(0.0, 0.03),
-)  # fmt: skip
+    lengths=(40, 320),
+    unseasonal=1.0,
+    cycles=1.0,
+    cycle_length=(0.85, 1.15),
+    cycle_strength=(0.3, 2.0),
+    growth=(0.0, 0.03),
+)
 WEEKLY = DAILY._replace(season=52, lengths=(80, 420), observation=0.9, nested=0.3)
 
 RECIPES = {

@@ -14,7 +14,8 @@ from jax_lstm.forecast._panel import Panel, check_horizon, cut, take
 from jax_lstm.forecast._predict import METHODS, check_levels, predict_by
 
 TOLERATED = 0.08
-"""How far the share held by an interval may be from its level before a warning is given, beside what chance explains."""
+"""How far the share held by an interval may be from its level before a warning is given, beside what chance explains.
+"""
 
 RESAMPLED = 1000
 """How many times series and origins are drawn anew for the uncertainty of a difference."""
@@ -115,7 +116,9 @@ def evaluate(
 
 
 def _origins(series: np.ndarray, season: int, horizon: int, origins: int, step: int) -> tuple[int, ...]:
-    """The origins of one series, the earliest first: at least three values known at each, and half of the series where it has more."""
+    """The origins of one series, the earliest first: at least three values known at each, and half of the series
+    where it has more.
+    """
     last = len(series) - horizon
     first = max(3, min(season + 2, last), len(series) // 2 if len(series) // 2 <= last else 0)
     found = [last - place * step for place in range(origins) if last - place * step >= first]
@@ -123,7 +126,9 @@ def _origins(series: np.ndarray, season: int, horizon: int, origins: int, step: 
 
 
 def _run(panel: Panel, horizon: int, every, tested, levels, model):
-    """The errors by method and metric, and what the intervals held, each `(series, origins, horizon)`, NaN where there is nothing."""
+    """The errors by method and metric, and what the intervals held, each `(series, origins, horizon)`, NaN where
+    there is nothing.
+    """
     most = max(map(len, every))
     shape = (len(every), most, horizon)
     errors = {method: {metric: np.full(shape, np.nan) for metric in ("sMAPE", "MASE", "MAE")} for method in METHODS}
@@ -149,7 +154,9 @@ def _run(panel: Panel, horizon: int, every, tested, levels, model):
 
 
 def scale(series: np.ndarray, season: int) -> float:
-    """The mean absolute difference of values one season apart, the unit of the MASE (Hyndman and Koehler 2006); NaN where it is zero."""
+    """The mean absolute difference of values one season apart, the unit of the MASE (Hyndman and Koehler 2006);
+    NaN where it is zero.
+    """
     unit = np.nanmax(np.abs(series)) or 1.0
     apart = season if len(series) > season else 1
     changes = np.abs(series[apart:] / unit - series[:-apart] / unit)
@@ -182,7 +189,8 @@ def _coverage_warnings(coverage: dict[float, float], windows: int) -> list[str]:
         chance = 2 * np.sqrt(level * (1 - level) / max(windows, 1))
         if abs(share - level) > max(min(TOLERATED, (1 - level) * 0.6 + 0.02), chance):
             found.append(
-                f"the {level:.0%} interval held {share:.0%} of the values: take it as {'too narrow' if share < level else 'too wide'}"
+                f"the {level:.0%} interval held {share:.0%} of the values: "
+                f"take it as {'too narrow' if share < level else 'too wide'}"
             )
     return found
 
@@ -199,14 +207,19 @@ def _verdict(errors: dict, scores: dict) -> str:
         return f"the combined forecast and the best simple method, {best}, are both exact: there is nothing to compare"
     difference = _mean(errors["combined"][metric], 2) - _mean(errors[best][metric], 2)
     low, high = _interval(difference)
-    said = f"combined forecast {metric} {ours:.3g}, best simple method {best} {theirs:.3g}; the difference lies within {low:+.2g} and {high:+.2g} (95 %)"
+    said = (
+        f"combined forecast {metric} {ours:.3g}, best simple method {best} {theirs:.3g}; "
+        f"the difference lies within {low:+.2g} and {high:+.2g} (95 %)"
+    )
     if not (high < 0 or low > 0):
         return f"no different: {said}"
     return f"{'better' if high < 0 else 'worse'}: {said}"
 
 
 def _interval(difference: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a mean over series: whole series are drawn anew, and where there are few, blocks of three origins within."""
+    """The 95 % interval of a mean over series: whole series are drawn anew, and where there are few, blocks of
+    three origins within.
+    """
     rng = np.random.default_rng(0)
     count, origins = difference.shape
     drawn = np.empty(RESAMPLED)

@@ -29,7 +29,8 @@ def explain(
         model: a fitted model; the package's weights where None, or where it was not trained further.
 
     Returns:
-        The rows of the series that the LSTM runs over `(steps,)`, and a `Trace` of `(steps, hidden)`, for `jax_lstm.plot.gates`.
+        The rows of the series that the LSTM runs over `(steps,)`, and a `Trace` of `(steps, hidden)`, for
+        `jax_lstm.plot.gates`.
 
     Raises:
         IndexError: a series or a member that there is not.
@@ -44,7 +45,7 @@ def explain(
     tuned = None if model is None else model.tuned.get(season)
     x = features(group.values, group.units.logs, season, group.design).x[:, 0]
     network = pretrained(kind(season))
-    if tuned is not None and tuned.network is not None:
+    if model is not None and tuned is not None and tuned.network is not None:
         network = tuned.network
         inputs = input_features(panel, [series], model.inputs, group.design)
         x = x if inputs is None else np.concatenate([x, inputs[:, 0].astype(np.float32)], axis=1)

@@ -81,7 +81,7 @@ def load(path: str | os.PathLike) -> Forecaster:
         tuned = {int(season): _tuned(season, one, arrays) for season, one in facts["seasons"].items()}
     except (KeyError, TypeError, UnicodeDecodeError, ValueError, _safetensors_error()) as error:
         raise ValueError(f"{os.fspath(path)} holds no forecaster, or is damaged: make one with jax-lstm fit") from error
-    pairs = {
+    pairs: Any = {
         name: None if pair is None else tuple(np.array(one) for one in pair) for name, pair in facts["inputs"].items()
     }
     inputs = Inputs(**pairs, ahead=facts["ahead"])

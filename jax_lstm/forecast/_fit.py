@@ -41,9 +41,12 @@ def fit(
 ) -> Forecaster:
     """A forecaster that knows a panel: the package's networks, trained further on it where that helps.
 
-    The last values of each series are held back, and a network is trained on what came before them. How long, and whether it is used at all, is
-    decided by its forecasts of the held-back values from several origins, as are the shares of the methods and the widths of the
-    intervals. Then the network is trained for as long on all values. Inputs of the panel are further features of the network.
+    The last values of each series are held back, and a network is trained on what came before them. How long, and
+    whether it is used at all, is
+    decided by its forecasts of the held-back values from several origins, as are the shares of the methods and the
+    widths of the
+    intervals. Then the network is trained for as long on all values. Inputs of the panel are further features of
+    the network.
 
     Args:
         panel: from `panel`; one series is a panel of one.
@@ -134,7 +137,9 @@ def _fit_season(
 
 
 def _gains(said: Said) -> np.ndarray:
-    """By how much the trained network's errors on each series are less than the untouched one's, in shares of the mean error."""
+    """By how much the trained network's errors on each series are less than the untouched one's, in shares of the
+    mean error.
+    """
     known = ~np.isnan(said.truths[1:])
     counts = known.sum(axis=(0, 2))
     unit = said.unit[1:][..., None]
@@ -203,7 +208,9 @@ def _lesson(task: Task, chosen: np.ndarray) -> Lesson:
 
 
 def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, stages: int, progress: bool | None):
-    """The network trained without what is held back, and with it, side by side, up to the step at which the former forecasts that best."""
+    """The network trained without what is held back, and with it, side by side, up to the step at which the former
+    forecasts that best.
+    """
     lesson = _lesson(task, chosen)
     found = _windows(task, chosen, 0)
     rows = np.arange(len(found.x))[:, None, None]
@@ -220,13 +227,20 @@ def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, stage
         if stage - best > PATIENCE:
             break
         fitted = train.fit(
-            _loss, both, lesson, _optimizer(2 * start.readout.w.shape[0]), key=jax.random.fold_in(key, stage), steps=STAGE,
-            batch_size=min(BATCH, lesson.early.shape[1]), batch_axis=1, progress=progress,
-        )  # fmt: skip
+            _loss,
+            both,
+            lesson,
+            _optimizer(2 * start.readout.w.shape[0]),
+            key=jax.random.fold_in(key, stage),
+            steps=STAGE,
+            batch_size=min(BATCH, lesson.early.shape[1]),
+            batch_axis=1,
+            progress=progress,
+        )
         both = fitted.params
-        found = float(_judge(both, held_back))
-        if found < least:
-            best, least, kept = stage, found, both
+        told = float(_judge(both, held_back))
+        if told < least:
+            best, least, kept = stage, told, both
     return [jax.tree.map(lambda leaf, place=place: jnp.asarray(leaf[place]), kept) for place in (0, 1)], best * STAGE
 
 

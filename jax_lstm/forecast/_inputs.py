@@ -47,7 +47,8 @@ def standards(panel: Panel, horizon: int) -> Inputs:
 def input_features(panel: Panel, places: Sequence[int], inputs: Inputs, design: Design) -> np.ndarray | None:
     """The features `(context, series, size)` of some series of the panel.
 
-    At a row the network sees the past inputs of the row, the future ones of the row and of the steps ahead of it, and the static ones. Future
+    At a row the network sees the past inputs of the row, the future ones of the row and of the steps ahead of it,
+    and the static ones. Future
     inputs beyond those given are held.
 
     Raises:
@@ -76,12 +77,12 @@ def _of_series(panel: Panel, place: int, inputs: Inputs, context: int) -> np.nda
     rows = len(panel.series[place])
     at = np.arange(rows - context, rows)
     parts = []
-    if inputs.past is not None:
+    if inputs.past is not None and panel.past is not None:
         parts.append(_rows(panel.past[place], inputs.past, at))
-    if inputs.future is not None:
+    if inputs.future is not None and panel.future is not None:
         for ahead in range(inputs.ahead + 1):
             parts.append(_rows(panel.future[place], inputs.future, at + ahead))
-    if inputs.static is not None:
+    if inputs.static is not None and panel.static is not None:
         mean, spread = inputs.static
         parts.append(np.broadcast_to((panel.static[place] - mean) / spread, (context, len(mean))))
     return np.concatenate(parts, axis=1)

@@ -13,7 +13,8 @@ RECENT, FADING = 104, 0.03
 def demand(
     series: np.ndarray, horizon: int, levels: Sequence[float]
 ) -> tuple[np.ndarray, dict[float, tuple[np.ndarray, np.ndarray]]]:
-    """The centre `(horizon,)` and by level the ends of the interval: smoothed mean, and weighted quantiles of the recent values.
+    """The centre `(horizon,)` and by level the ends of the interval: smoothed mean, and weighted quantiles of the
+    recent values.
 
     >>> centre, ends = demand(np.array([0.0, 0, 4, 0, 0, 4, 0, 0]), 1, [0.8])
     >>> round(float(centre[0]), 1), [float(end[0]) for end in ends[0.8]]

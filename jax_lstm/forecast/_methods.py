@@ -28,7 +28,8 @@ class Said(NamedTuple):
     Args:
         origins: how many of the last rows were not known, 0 first.
         centres: by method `(origins, series, horizon)`.
-        offsets: from a centre down to its 2.5 % and 10 % and up to its 90 % and 97.5 % quantiles, `(4, origins, series, horizon)`.
+        offsets: from a centre down to its 2.5 % and 10 % and up to its 90 % and 97.5 % quantiles, `(4, origins,
+            series, horizon)`.
         truths: what came, NaN where unknown or where too little was known for a test, `(origins, series, horizon)`.
         unit: what errors are compared in, `(origins, series)`.
     """
@@ -156,9 +157,11 @@ def _truths(values: np.ndarray, season: int, horizon: int, origins: tuple[int, .
 def _statistics(
     values: np.ndarray, units: Units, season: int, horizon: int, back: int, pattern: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The forecasts `(series, horizon)` of Theta, level with season and the simple methods when the last `back` rows were not known."""
+    """The forecasts `(series, horizon)` of Theta, level with season and the simple methods when the last `back`
+    rows were not known.
+    """
     known = values[: len(values) - back]
-    rows, count = known.shape
+    rows = len(known)
     empty = np.isnan(known).all(axis=0)
     known = np.where(empty, 0.0, known)
     filled = fill(known, season)

@@ -28,7 +28,9 @@ class Tuned(NamedTuple):
         return {"lstm": untouched} if self.network is None else {"lstm": untouched, "tuned": self.network}
 
     def shares_of(self, said: Said) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        """The shares and factors of every series, and the methods: those of the panel that was fitted, whatever these series are."""
+        """The shares and factors of every series, and the methods: those of the panel that was fitted, whatever
+        these series are.
+        """
         count, horizon = said.truths.shape[1:]
         factors = self.calibration.factors
         longer = np.concatenate(

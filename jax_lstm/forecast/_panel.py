@@ -32,7 +32,8 @@ def panel(values, *, season: int | Sequence[int], names=None, past=None, future=
     """A panel from arrays.
 
     Args:
-        values: `(time,)` for one series, `(time, series)` with one in each column, or a list of arrays `(time,)` of any lengths.
+        values: `(time,)` for one series, `(time, series)` with one in each column, or a list of arrays `(time,)`
+            of any lengths.
         season: the period, 1 for none: one for all series, or one for each.
         names: one for each; "series 0", "series 1" and so on where None.
         past, future, static: as in `Panel`; an array for one series, or a list with one for each.
@@ -77,7 +78,8 @@ def check_horizon(horizon: int) -> None:
 
 def take(given: Panel, places: Sequence[int]) -> Panel:
     """The panel of some of the series."""
-    return Panel(*(None if field is None else tuple(field[place] for place in places) for field in given))
+    fields: Any = (None if field is None else tuple(field[place] for place in places) for field in given)
+    return Panel(*fields)
 
 
 def cut(given: Panel, known: Sequence[int]) -> Panel:
@@ -123,7 +125,8 @@ def _inputs(
             )
         if rank == 2 and (len(one) != length if exact else len(one) < length):
             raise ValueError(
-                f"{said} of {name} has {len(one)} rows, expected {length}{'' if exact else ' or more'}, as the series has"
+                f"{said} of {name} has {len(one)} rows, expected {length}{'' if exact else ' or more'}, "
+                "as the series has"
             )
         if not np.isfinite(one).all():
             raise ValueError(f"{said} of {name} has values that are missing or infinite: fill them in")

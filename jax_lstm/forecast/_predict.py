@@ -72,7 +72,8 @@ def predict(
 ) -> Forecasts:
     """What follows each series of a panel, with intervals; no fitting is needed.
 
-    The default combines an LSTM, trained on synthetic series and perhaps on a panel by `fit`, with the Theta method, in shares that are found
+    The default combines an LSTM, trained on synthetic series and perhaps on a panel by `fit`, with the Theta
+    method, in shares that are found
     on windows of the panel held out.
 
     Args:
@@ -146,7 +147,9 @@ def gather(series: Sequence[np.ndarray], season: int, horizon: int) -> Group:
 
 
 def test_origins(horizon: int, design: Design, longest: int) -> tuple[int, ...]:
-    """The origins: 0, and further ones about a third of the horizon apart, as far back as there is something to forecast from."""
+    """The origins: 0, and further ones about a third of the horizon apart, as far back as there is something to
+    forecast from.
+    """
     within = min(horizon, design.horizon)
     apart = max(1, -(-within // 3))
     farthest = min(design.context - 16, longest - 4)
