@@ -75,6 +75,17 @@ def test_series_of_a_panel_are_forecast_as_they_are_alone_but_for_the_shares():
             np.testing.assert_allclose(together.centre[place], one(values, horizon=6, method=method)[0], rtol=1e-4)
 
 
+def test_a_panel_may_have_more_series_than_are_in_memory_at_once(monkeypatch):
+    from jax_lstm.forecast import _methods
+
+    panel = forecast.panel([wave(length, seed=length) for length in range(30, 40)], season=12)
+    whole = forecast.predict(panel, 6)
+    monkeypatch.setattr(_methods, "PORTION", 4)
+    parts = forecast.predict(panel, 6)
+    for one, other in zip(whole.centre + whole.upper[0.8], parts.centre + parts.upper[0.8], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
 def test_series_of_several_seasons_keep_their_order():
     series = [wave(60, 12, 1), wave(50, 4, 2), wave(70, 12, 3), wave(20, 2, 4)]
     together = forecast.predict(forecast.panel(series, season=[12, 4, 12, 1]), 3, method="theta")

@@ -54,22 +54,26 @@ def judge(collection: Collection, made: forecast.Forecasts, seconds: float) -> S
     return Scores(smape(collection, centre), mase(collection, centre), held, seconds)
 
 
-def ours(collection: Collection, effort: str | None) -> tuple[dict[str, Scores], str]:
-    """The package's methods on one frequency, and what the fit reported."""
+def unfitted(collection: Collection) -> dict[str, Scores]:
+    """The package's methods on one frequency, with no fitting."""
     panel = forecast.panel(collection.past, season=collection.season)
-    found, horizon = {}, collection.horizon
+    found = {}
     for method, name in OURS.items():
         begin = time.process_time()
-        made = forecast.predict(panel, horizon, levels=LEVELS, method=method)
+        made = forecast.predict(panel, collection.horizon, levels=LEVELS, method=method)
         found[name] = judge(collection, made, time.process_time() - begin)
-    if effort is None:
-        return found, ""
+    return found
+
+
+def fitted(collection: Collection, effort: str) -> tuple[dict[str, Scores], str]:
+    """The same after a fit to the training parts, and what the fit reported."""
+    panel = forecast.panel(collection.past, season=collection.season)
     begin = time.process_time()
-    model = forecast.fit(panel, horizon, key=jax.random.key(0), effort=effort, progress=False)
-    fitting = time.process_time() - begin
+    model = forecast.fit(panel, collection.horizon, key=jax.random.key(0), effort=effort, progress=False)
+    fitting, found = time.process_time() - begin, {}
     for method, name in FITTED.items():
         begin = time.process_time()
-        made = forecast.predict(panel, horizon, levels=LEVELS, model=model, method=method)
+        made = forecast.predict(panel, collection.horizon, levels=LEVELS, model=model, method=method)
         found[name] = judge(collection, made, fitting + time.process_time() - begin)
     return found, model.report
 
@@ -155,19 +159,30 @@ def main(arguments: list[str] | None = None) -> None:
         "--out", type=Path, default=Path(__file__).parent, help="the folder for results.md (default: here)"
     )
     given = parser.parse_args(arguments)
-    found: dict[str, dict[str, Scores]] = {}
-    horizons, told = {}, []
-    for kind in given.kinds:
-        collection = load(kind, validate=given.validate, most=12 if given.quick else None)
-        horizons[kind] = collection.horizon
-        found[kind], said = ours(collection, None if given.no_fit else "quick" if given.quick else given.effort)
-        found[kind] |= peers(collection, given.peers)
-        told += [f"{kind}, {len(collection.past)} series: {said}"] if said else []
-        print(kind, {name: round(float(one.smape.mean()), 2) for name, one in found[kind].items()}, flush=True)
-    text = report(found, horizons, OURS["theta"]) + "\n" + "".join(f"* {one}\n" for one in told)
-    print(text)
+    collections = {kind: load(kind, validate=given.validate, most=12 if given.quick else None) for kind in given.kinds}
+    horizons = {kind: one.horizon for kind, one in collections.items()}
+    path = given.out / ("validation.md" if given.validate else "results.md")
     given.out.mkdir(parents=True, exist_ok=True)
-    with replacing(given.out / ("validation.md" if given.validate else "results.md")) as temporary:
+    found = {kind: unfitted(one) for kind, one in collections.items()}
+    told = []
+    keep(path, found, horizons, told)
+    if given.peers:
+        found = {kind: found[kind] | peers(one, given.peers) for kind, one in collections.items()}
+        keep(path, found, horizons, told)
+    if not given.no_fit:
+        fits = {}
+        for kind, one in collections.items():
+            fits[kind], said = fitted(one, "quick" if given.quick else given.effort)
+            told.append(f"{kind}, {len(one.past)} series: {said}")
+            print(told[-1], flush=True)
+        keep(path, {kind: found[kind] | fits[kind] for kind in fits}, horizons, told)
+
+
+def keep(path: Path, found: dict[str, dict[str, Scores]], horizons: dict[str, int], told: list[str]) -> None:
+    """Print the tables, and write them."""
+    text = report(found, horizons, OURS["theta"]) + "".join(f"\n* {one}" for one in told) + "\n"
+    print(text, flush=True)
+    with replacing(path) as temporary:
         temporary.write_text(text)
 
 

@@ -15,8 +15,8 @@ from jax_lstm.forecast._simple import simple
 from jax_lstm.forecast._theta import theta
 from jax_lstm.forecast._transform import Units
 
-CHUNK = 512
-"""How many series go through a network at once."""
+CHUNK, PORTION = 512, 4096
+"""How many series go through a network at once, and how many have their features in memory at once."""
 
 LONGEST_RISE = 0.6
 """The largest power of the horizon by which intervals widen beyond what a network was made for."""
@@ -63,6 +63,25 @@ def say(
         origins: how many of the last rows are unknown at each, 0 first.
         inputs: further features `(context, series, inputs)`.
     """
+    portions = []
+    for begin in range(0, values.shape[1], PORTION):
+        part = slice(begin, begin + PORTION)
+        some = None if inputs is None else inputs[:, part]
+        portion = Units(*(field[part] for field in units))
+        portions.append(_say(values[:, part], portion, season, horizon, design, networks, origins, some))
+    if len(portions) == 1:
+        return portions[0]
+    return Said(
+        origins,
+        {name: np.concatenate([one.centres[name] for one in portions], axis=1) for name in portions[0].centres},
+        np.concatenate([one.offsets for one in portions], axis=2),
+        np.concatenate([one.truths for one in portions], axis=1),
+        np.concatenate([one.unit for one in portions], axis=1),
+    )
+
+
+def _say(values, units: Units, season: int, horizon: int, design: Design, networks, origins, inputs) -> Said:
+    """The same of as many series as there is memory for."""
     seen = features(values, units.logs, season, design, origins)
     step_rows = [design.context - 1 - back for back in origins]
     centres: dict[str, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""From the units of a series to those the model works in and back: logarithms of positive series, others as they are."""
+"""From the units of a series to those of the model and back: logarithms of positive series, others as they are."""
 
 from __future__ import annotations
 
