@@ -78,7 +78,10 @@ def test_rows_left_out_are_missing_values(write):
         ("t,a\n2001-01,1\n2001-01,2\n", r"line 3: t '2001-01' is there twice"),
         ("t,a\n3,1\n2,2\n", r"line 3: t '2' comes after a later time"),
         ("t,a\n1,1\n2,2\n3,3\n4.5,4\n", r"line 5: t '4.5' is not a whole number of steps of 1 after the first"),
-        ("t,a\n2001-01-01,1\n2001-01-02,2\n2001-01-03,2\n2001-01-03T11:00,3\n", r"line 5: .* not a whole number of steps of 86400s"),
+        (
+            "t,a\n2001-01-01,1\n2001-01-02,2\n2001-01-03,2\n2001-01-03T11:00,3\n",
+            r"line 5: .* not a whole number of steps of 86400s",
+        ),
         ("t,a\n1,1\n2,2\n99,3\n", r"line 4: before t '99' more rows are missing than there are"),
         ("t,a\n01/02/2001,1\n02/02/2001,2\n", r"line 2: t is '01/02/2001', expected a number or an ISO date"),
         ("t,a\n2001-01,1\n,2\n", r"line 3: t is '', expected a number or an ISO date"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from jax_lstm import forecast
 from jax_lstm._files import replacing
-from jax_lstm.forecast import Backtest, Calendar, Forecaster, Table
+from jax_lstm.forecast import Calendar, Evaluation, Forecaster, Table
 
 
 def add_commands(commands) -> None:
@@ -72,7 +72,7 @@ def _fit(given: argparse.Namespace) -> None:
     print(f"saved {given.out}")
 
 
-def _report(test: Backtest) -> list[str]:
+def _report(test: Evaluation) -> list[str]:
     """The backtest as text, with a plain word on whether a simple method is better."""
     origins = test.origins
     lines = [f"backtest at {len(origins)} origins, after {origins[0]} to {origins[-1]} values, each with a model of what was known there:"]

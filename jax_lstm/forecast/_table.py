@@ -38,7 +38,9 @@ class Calendar(NamedTuple):
         dates = at.astype(np.int64).astype(f"datetime64[{self.unit}]")
         if self.within is None:
             return dates
-        return (dates + 1).astype("datetime64[D]") - 1 if self.within < 0 else dates.astype("datetime64[D]") + self.within
+        return (
+            (dates + 1).astype("datetime64[D]") - 1 if self.within < 0 else dates.astype("datetime64[D]") + self.within
+        )
 
     @property
     def season(self) -> int | None:
@@ -81,7 +83,9 @@ def read_csv(path: str | os.PathLike, column: str, *, time: str | None = None, i
         if header.count(one) != 1:
             said = "has no column" if one not in header else "has more than one column"
             raise ValueError(f"{name} {said} {one!r}, expected one of {', '.join(header)}")
-    values = np.array([[_number(name, number, one, cells[header.index(one)]) for one in wanted] for number, cells in lines])
+    values = np.array(
+        [[_number(name, number, one, cells[header.index(one)]) for one in wanted] for number, cells in lines]
+    )
     calendar = None
     if time is not None:
         texts = [(number, cells[header.index(time)].strip()) for number, cells in lines]
@@ -125,7 +129,9 @@ def _number(name: str, line: int, column: str, text: str) -> float:
     except ValueError:
         value = np.inf
     if not np.isfinite(value):
-        raise ValueError(f"{name} line {line}: {column} is {text!r}, expected a finite number, or an empty cell where it is missing")
+        raise ValueError(
+            f"{name} line {line}: {column} is {text!r}, expected a finite number, or an empty cell where it is missing"
+        )
     return value
 
 
@@ -151,7 +157,9 @@ def _regular(name: str, time: str, texts: list[tuple[int, str]]) -> tuple[Calend
     places = np.round(places).astype(int)
     if places[-1] + 1 > 2 * len(places):
         line, text = texts[int(np.argmax(steps)) + 1]
-        raise ValueError(f"{name} line {line}: before {time} {text!r} more rows are missing than there are: begin the file there")
+        raise ValueError(
+            f"{name} line {line}: before {time} {text!r} more rows are missing than there are: begin the file there"
+        )
     return Calendar(unit, at[0].item(), usual.item(), within), places
 
 
