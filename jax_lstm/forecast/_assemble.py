@@ -50,9 +50,8 @@ def _refuse_twice(columns: Columns) -> None:
             if roles.id or roles.series
             else "keep one row for each time, or name the column of the series with --id"
         )
-        raise ValueError(
-            f"{columns.place}s {at.index[row]} and {at.index[row + 1]} both have the time {said(columns.times, row)}{series}{more}: {fix}"
-        )
+        lines = f"{columns.place}s {at.index[row]} and {at.index[row + 1]}"
+        raise ValueError(f"{lines} both have the time {said(columns.times, row)}{series}{more}: {fix}")
 
 
 def said(times: Times, row: int) -> str:
@@ -83,8 +82,9 @@ def regular(columns: Columns, calendar: Calendar) -> tuple[np.ndarray, np.ndarra
     if odd.any():
         row = int(np.argmax(odd))
         raise ValueError(
-            f"{columns.place} {at.index[row]}: the time {said(columns.times, row)} is not a whole number of steps after the first of its series,"
-            f" but the times are {calendar.name}: correct it, or take the rows as they come with --time none"
+            f"{columns.place} {at.index[row]}: the time {said(columns.times, row)} is not a whole number of steps after"
+            f" the first of its series, but the times are {calendar.name}: correct it, or take the rows as they come with"
+            " --time none"
         )
     places = near.astype(np.int64)
     gaps = np.diff(places, prepend=0) - 1
@@ -92,8 +92,9 @@ def regular(columns: Columns, calendar: Calendar) -> tuple[np.ndarray, np.ndarra
     missing, worst = int(gaps.sum()), int(np.argmax(gaps))
     if missing > len(ids):
         raise ValueError(
-            f"{columns.place} {at.index[worst]}: the times are {calendar.name} but {missing:,} are missing, more than there are"
-            f" ({gaps[worst]:,} before {said(columns.times, worst)}): fill them in, or take the rows as they come with --time none"
+            f"{columns.place} {at.index[worst]}: the times are {calendar.name} but {missing:,} are missing, more than"
+            f" there are ({gaps[worst]:,} before {said(columns.times, worst)}): fill them in, or take the rows as they come"
+            " with --time none"
         )
     if not missing:
         return places, starts, ()
@@ -142,9 +143,9 @@ def static_values(columns: Columns, starts: np.ndarray, names: Sequence[str]) ->
         row, column = np.argwhere(wrong)[0]
         number = int(np.searchsorted(starts, row, side="right")) - 1
         kind = "is missing" if np.isnan(values[row, column]) else f"changes within series {names[number]!r}"
-        raise ValueError(
-            f"{columns.place} {columns.static.index[row]}: the static input {columns.static.columns[column]!r} {kind}: give it with --inputs"
-        )
+        name = columns.static.columns[column]
+        place = f"{columns.place} {columns.static.index[row]}"
+        raise ValueError(f"{place}: the static input {name!r} {kind}: give it with --inputs")
     return list(values[starts])
 
 

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def read_cells(path: str | os.PathLike) -> Cells:
     """The cells of a text file, or of standard input where the path is "-".
 
     Raises:
-        ValueError: not a text file, no rows, or a row with another number of cells than the header. OSError: it cannot be read.
+        ValueError: not a text file, no rows, or a row with another number of cells than the header.
+        OSError: it cannot be read.
     """
     import pandas as pd
 
@@ -106,7 +108,7 @@ def _decode(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _split(name: str, text: str) -> list[tuple[int, list[str]]]:
-    """The rows that are not empty, each with its line, by the separator that splits most of the first lines into equally many cells."""
+    """The rows that are not empty, each with its line, by the separator that splits most first lines into as many cells."""
 
     def rows(separator: str, source: str) -> list[tuple[int, list[str]]]:
         reader = csv.reader(io.StringIO(source, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
@@ -147,10 +149,17 @@ def _header(rows: list[tuple[int, list[str]]]) -> tuple[list[str], list[tuple[in
     return (
         names,
         rows,
-        (
-            f"the first line has no names: the columns are called {', '.join(names[:3])}{', …' if len(names) > 3 else ''}",
-        ),
+        (f"the first line has no names: the columns are called {listed(names)}",),
     )
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first of some names.
+
+    >>> listed(["a", "b", "c", "d"])
+    'a, b, c, …'
+    """
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def _counts(column: pandas.Series) -> bool:

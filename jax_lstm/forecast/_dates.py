@@ -41,7 +41,7 @@ class Times(NamedTuple):
     said: tuple[str, ...] = ()
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """The line of a text that is not like the others."""
 
     def __init__(self, line, said: str = "") -> None:
@@ -76,7 +76,7 @@ def times(texts: pandas.Series, place: str, order: str | None = None) -> Times:
             return found
     try:
         return _read_dates(texts, order)
-    except _Unreadable as odd:
+    except _UnreadableError as odd:
         refuse(
             odd.line,
             odd.said
@@ -85,7 +85,7 @@ def times(texts: pandas.Series, place: str, order: str | None = None) -> Times:
 
 
 def are_times(texts: pandas.Series) -> bool:
-    """Whether a column of text holds dates, as far as its first rows say; numbers count only where they look like dates."""
+    """Whether a column of text holds dates, as far as its first rows say; of numbers, those that look like dates."""
     first = texts.iloc[:20]
     first = first[~first.str.lower().isin(MISSING)]
     if first.empty:
@@ -121,7 +121,7 @@ def _read_numbers(texts: pandas.Series) -> Times | None:
     ):
         if texts.str.fullmatch(pattern).all():
             at = pd.to_datetime(texts, format=form, errors="coerce")
-            if at.notna().all() and (whole or texts.str.len().nunique() == 1 and _are_months(at)):
+            if at.notna().all() and (whole or (texts.str.len().nunique() == 1 and _are_months(at))):
                 return Times(at, style)
     if whole:
         values = values.astype(np.int64)
@@ -174,13 +174,11 @@ def _read_periods(texts: pandas.Series) -> Times | None:
 
 def _read_dates(texts: pandas.Series, order: str | None) -> Times:
     """Dates, with or without a time of the day and a zone."""
-    import pandas as pd
-
     texts = texts.str.replace(_WEEKDAY, "", regex=True)
     zones = texts.str.extract(_ZONE)[0]
     if zones.notna().any() and zones.isna().any():
         line = (zones.isna() if zones.notna().mean() >= 0.5 else zones.notna()).idxmax()
-        raise _Unreadable(line, "expected a zone such as Z or +01:00 in every row or in none")
+        raise _UnreadableError(line, "expected a zone such as Z or +01:00 in every row or in none")
     zoned = bool(zones.notna().all())
     if zoned:
         texts = texts.str.replace(r"\s*(Z|[-+]\d\d:?\d*)$", "", regex=True)
@@ -219,7 +217,7 @@ def _days(dates: pandas.Series, clock: pandas.Series, order: str | None) -> tupl
     if order is None:
         order = _order(dates, clock, readings)
     if readings[order].isna().any():
-        raise _Unreadable(readings[order].isna().idxmax())
+        raise _UnreadableError(readings[order].isna().idxmax())
     same = readings["day-first"].equals(readings["month-first"])
     return readings[order], () if same else (f"dates are read {order.replace('-', ' ')}",)
 
@@ -238,7 +236,7 @@ def _order(dates: pandas.Series, clock: pandas.Series, readings: dict[str, panda
         return even[0]
     line = (readings["day-first"] != readings["month-first"]).idxmax()
     ways = " or ".join(f"--dates {order} ({readings[order][line]:%Y-%m-%d})" for order in readings)
-    raise _Unreadable(line, f"which can be read in two ways: give {ways}")
+    raise _UnreadableError(line, f"which can be read in two ways: give {ways}")
 
 
 def _is_even(at: pandas.Series) -> bool:
@@ -260,7 +258,7 @@ def _first_that_reads(texts: pandas.Series, forms: tuple[str, ...]) -> pandas.Se
             return at
         if best is None or at.notna().sum() > best.notna().sum():
             best = at
-    raise _Unreadable(best.isna().idxmax())
+    raise _UnreadableError(best.isna().idxmax())
 
 
 def _clock(texts: pandas.Series) -> pandas.Series:
@@ -274,13 +272,13 @@ def _clock(texts: pandas.Series) -> pandas.Series:
         at = _first_that_reads(
             unique.str.replace(",", ".").str.upper().str.replace("A.M.", "AM").str.replace("P.M.", "PM"), _CLOCKS
         )
-    except _Unreadable as odd:
-        raise _Unreadable((texts == unique[odd.line]).idxmax()) from None
+    except _UnreadableError as odd:
+        raise _UnreadableError((texts == unique[odd.line]).idxmax()) from None
     return texts.map(dict(zip(unique, at - pd.Timestamp(1900, 1, 1), strict=True)))
 
 
 def _place(at: pandas.Series, zones: pandas.Series, said: tuple[str, ...]) -> Times:
-    """Local times with their zones: in that zone where there is one; dates where all are midnights; else in UTC, which is said."""
+    """Local times in their zone where it is one; dates where all are midnights; else in UTC, which is said."""
     import pandas as pd
 
     offsets = {zone: pd.Timestamp(f"2000-01-01T00:00{zone}").utcoffset() for zone in zones.unique()}

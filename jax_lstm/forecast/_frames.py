@@ -22,7 +22,7 @@ def from_frame(
     column: str | None = None,
     *,
     time: str | None = None,
-    id: str | None = None,  # noqa: A002
+    id: str | None = None,
     inputs: Sequence[str] = (),
     future: Sequence[str] = (),
     static: Sequence[str] = (),
@@ -32,7 +32,8 @@ def from_frame(
     """The table that a data frame holds: `read_csv` for what is in memory, with the same rules and refusals.
 
     Args:
-        frame: of pandas (an index of dates counts as a column), polars or anything else that narwhals reads; or a pandas series.
+        frame: of pandas (an index of dates counts as a column), polars or anything else that narwhals reads; or a
+            series of pandas.
         column, time, id, inputs, future, static, wide, season: as in `read_csv`.
 
     Returns:
@@ -57,7 +58,7 @@ def from_frame(
 
 
 def to_frame(forecasts: Forecasts, table: Table, *, backend: str = "pandas") -> Any:
-    """Forecasts as a data frame: one row for each series and time, with `forecast` and the low and high end of every level.
+    """Forecasts as a data frame: a row for each series and time, with `forecast` and both ends of every level.
 
     Args:
         forecasts: what `predict` made of `table.panel()`.
@@ -65,7 +66,8 @@ def to_frame(forecasts: Forecasts, table: Table, *, backend: str = "pandas") -> 
         backend: "pandas", "polars" or another one that narwhals makes.
 
     Returns:
-        The data frame: the series' names where there is a column of them, the time, `forecast`, `low 80 %`, `high 80 %` and so on.
+        The data frame: the series' names where there is a column of them, the time, `forecast`, `low 80 %`,
+        `high 80 %` and so on.
 
     Raises:
         ValueError: forecasts of other series. ImportError: narwhals or the backend is missing.
@@ -78,7 +80,7 @@ def columns_of(forecasts: Forecasts, table: Table, *, text: bool = False) -> dic
     """The columns of `to_frame`, by name; times as text where asked for."""
     if forecasts.names != table.names:
         raise ValueError(
-            f"forecasts are of {len(forecasts.names)} series, expected those of the table's {len(table.names)} by the same names"
+            f"forecasts are of {len(forecasts.names)} series, expected the {len(table.names)} of the table by the same names"
         )
     roles = table.roles
     columns: dict[str, list] = {}

@@ -73,7 +73,7 @@ def is_numeric(texts: pandas.Series) -> bool:
 
 
 def _plain(column: pandas.Series) -> pandas.Series:
-    """The text without spaces or apostrophes between digits, and without a sign of currency or per cent that all cells have."""
+    """The text without spaces or apostrophes between digits, and without a sign of currency that all cells have."""
     unique = {text: _SPACES.sub("", text.replace("\u2212", "-")) for text in column.unique()}
     for sign in "€$£¥%":
         present = [sign in text for text in unique.values() if text.lower() not in MISSING]

@@ -1,4 +1,4 @@
-"""The season of a table: what its calendar says, and where that leaves a choice or says nothing, what its values say."""
+"""The season of a table: what its calendar says, and where that leaves a choice, what its values say."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def season_of(calendar: Calendar, series: Sequence[np.ndarray]) -> tuple[int, st
 
 
 def find_season(values: np.ndarray) -> tuple[int, float]:
-    """The lag at which the differences of a series are most like themselves, with their autocorrelation there; 1 where none stands out.
+    """The lag with the highest autocorrelation of a series' differences, and that; 1 where none stands out.
 
     >>> find_season(np.tile([1.0, 5.0, 2.0, 8.0], 10))[0]
     4

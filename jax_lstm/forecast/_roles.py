@@ -1,9 +1,10 @@
-"""Which column of a table is what: as it is asked for, by the names of the long format, or because nothing else fits."""
+"""Which column of a table is what: as asked for, by the names of the long format, or because nothing else fits."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jax_lstm.forecast._cells import listed
 from jax_lstm.forecast._dates import are_times
 from jax_lstm.forecast._numbers import is_numeric
 
@@ -93,7 +94,7 @@ def choose(cells: Cells, asked: Roles, *, wide: bool = False) -> Roles:
 
 
 def _time(frame: pandas.DataFrame, free: list[str], *, alone: bool) -> str | None:
-    """The column of times: by the names that they have, else the first column of dates; of two columns also the first, if it is a count."""
+    """The column of times: by its name, else the first column of dates; of two columns also the first, if it counts."""
     for column in sorted(free, key=lambda column: (column != LONG[1], column.lower() not in _TIME_NAMES)):
         if are_times(frame[column]) or (
             column.lower() in _TIME_NAMES and len(free) + (not alone) > 1 and is_numeric(frame[column])
@@ -114,9 +115,9 @@ def _value(name: str, frame: pandas.DataFrame, free: list[str], time: str | None
     if len(free) == 1:
         return free[0]
     if free:
-        shown = ", ".join(free[:8]) + (", …" if len(free) > 8 else "")
         raise ValueError(
-            f"{name} has {len(free)} columns of numbers ({shown}): choose one with --column, or take each as a series with --wide"
+            f"{name} has {len(free)} columns of numbers ({listed(free, 8)}): choose one with --column,"
+            " or take each as a series with --wide"
         )
     beside = f" beside the times {time!r}" if time else ""
     raise ValueError(f"{name} has no column of numbers{beside}: found {', '.join(frame)}")

@@ -1,4 +1,4 @@
-"""Tables of series: long, wide, or two columns; regular in time, with what a person should know about how they were read."""
+"""Tables of series, long, wide or of two columns: regular in time, with what to know about how they were read."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from jax_lstm.forecast import _assemble as rows
 from jax_lstm.forecast import _panel
 from jax_lstm.forecast._calendar import Calendar
-from jax_lstm.forecast._cells import Cells, read_cells
+from jax_lstm.forecast._cells import Cells, listed, read_cells
 from jax_lstm.forecast._dates import ORDERS, Times, times
 from jax_lstm.forecast._numbers import DECIMALS, is_numeric, numbers
-from jax_lstm.forecast._roles import Roles, choose
 from jax_lstm.forecast._periods import season_of
+from jax_lstm.forecast._roles import Roles, choose
 
 if TYPE_CHECKING:
     import pandas
@@ -86,7 +86,7 @@ def read_csv(
     column: str | None = None,
     *,
     time: str | None = None,
-    id: str | None = None,  # noqa: A002
+    id: str | None = None,
     inputs: Sequence[str] = (),
     future: Sequence[str] = (),
     static: Sequence[str] = (),
@@ -95,7 +95,7 @@ def read_csv(
     decimal: str | None = None,
     dates: str | None = None,
 ) -> Table:
-    """Read one or many series from a text file, in the format that it is in; options in messages are the arguments of the same names.
+    """Read one or many series from a text file; options in messages are the arguments of the same names.
 
     Args:
         path: the file, "-" for standard input.
@@ -114,7 +114,8 @@ def read_csv(
         The `Table`.
 
     Raises:
-        ValueError: what cannot be read, or in two ways: one line that names the line of the file and what to do. OSError: no such file.
+        ValueError: what cannot be read, or in two ways: in one line that names the line of the file and what to do.
+        OSError: no such file.
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp(), "sales.csv")
@@ -191,9 +192,7 @@ def assemble(columns: Columns, season: int | None, said: Sequence[str]) -> Table
         )
     if len(kept) < len(names):
         lost = [names[number] for number in range(len(names)) if number not in set(kept)]
-        said.append(
-            f"{len(lost):,} series have no values and are left out ({', '.join(lost[:3])}{', …' if len(lost) > 3 else ''})"
-        )
+        said.append(f"{len(lost):,} series without values are left out ({listed(lost)})")
     ends = [np.flatnonzero(np.isfinite(blocks[number][:, 0]))[[0, -1]] + [0, 1] for number in kept]
     firsts = [calendar.times(firsts[number], [first])[0] for number, (first, _) in zip(kept, ends, strict=True)]
     series = [blocks[number][first:last, 0] for number, (first, last) in zip(kept, ends, strict=True)]
