@@ -1,4 +1,7 @@
-"""The command line, `jax-lstm` or `python -m jax_lstm`: a thin layer over the public functions, one module a group of commands."""
+"""The command line, `jax-lstm` or `python -m jax_lstm`: a thin layer over the public functions.
+
+Each group of commands has a module of its own, which is loaded when one of them is called.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def parser_of(groups: Sequence[str] = tuple(GROUPS)) -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; what the user can correct is said in one line on standard error, with exit code 2; Ctrl-C gives 130."""
+    """Run one command and return its exit code: 2 for what the user can correct, said in one line; 130 for Ctrl-C."""
     with ends_at_once(alone=arguments is None):
         given = sys.argv[1:] if arguments is None else list(arguments)
         groups = [group for group, commands in GROUPS.items() if given[:1] and given[0] in commands]

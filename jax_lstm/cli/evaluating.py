@@ -1,4 +1,4 @@
-"""`jax-lstm evaluate` and `jax-lstm explain`: how good forecasts of a table would have been, and what they are made of."""
+"""`jax-lstm evaluate` and `jax-lstm explain`: how good forecasts would have been, and what they are made of."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add_commands(commands) -> None:
     explain = commands.add_parser(
         "explain",
         help="draw what a forecast is made of, and what the LSTM keeps and lets go",
-        description="Draw what the forecast of one series is made of: its parts, and what an LSTM of the ensemble keeps and lets go.",
+        description="Draw what the forecast of one series is made of, and what an LSTM of the ensemble keeps and lets go.",
     )
     tables.add_table_options(explain)
     explain.add_argument(

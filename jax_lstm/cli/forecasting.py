@@ -21,7 +21,7 @@ def add_commands(commands) -> None:
     ahead = commands.add_parser(
         "forecast",
         help="forecast the series of a table, with no fitting or with a fitted model",
-        description="Forecast the series of a table, with intervals. No fitting is needed; jax-lstm fit makes a model that learns from them.",
+        description="Forecast the series of a table, with intervals: with no fitting, or with what jax-lstm fit has saved.",
     )
     tables.add_table_options(ahead)
     ahead.add_argument(
@@ -47,7 +47,7 @@ def add_commands(commands) -> None:
     fit = commands.add_parser(
         "fit",
         help="fit a forecaster to the series of a table",
-        description="Fit a forecaster to the series of a table, as far as held-out windows say that it helps, and save it.",
+        description="Fit a forecaster to the series of a table, as far as held-out windows show that it helps.",
     )
     tables.add_table_options(fit)
     fit.add_argument(

@@ -18,8 +18,9 @@ GRACE = 0.5
 def ends_at_once(*, alone: bool) -> Iterator[None]:
     """Within the block an interrupt ends the process with exit code 130 after at most `GRACE` seconds.
 
-    Python raises `KeyboardInterrupt` only between its own instructions, which a compilation can keep waiting for many seconds; so a thread
-    waits beside it for the signal. It ends the process without tearing down the threads of the compiler, which may still run.
+    Python raises `KeyboardInterrupt` only between its own instructions, which a compilation can keep waiting for many
+    seconds; so a thread waits beside it for the signal. It ends the process without tearing down the threads of the
+    compiler, which may still run.
 
     Args:
         alone: whether the process is ours to end; else nothing is done.

@@ -24,7 +24,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str | Pat
         inputs: files that are read.
 
     Raises:
-        ValueError: a folder that is not there or cannot be written, a folder in place of a file, or one file for two purposes.
+        ValueError: a folder that is not there or cannot be written, or one file for two purposes.
     """
     given = {option: path for option, path in outputs.items() if path is not None}
     used = {os.path.realpath(path): "the data" for path in inputs if path is not None and str(path) != "-"}

@@ -83,8 +83,8 @@ def regular(columns: Columns, calendar: Calendar) -> tuple[np.ndarray, np.ndarra
         row = int(np.argmax(odd))
         raise ValueError(
             f"{columns.place} {at.index[row]}: the time {said(columns.times, row)} is not a whole number of steps after"
-            f" the first of its series, but the times are {calendar.name}: correct it, or take the rows as they come with"
-            " --time none"
+            f" the first of its series, but the times are {calendar.name}: correct it, or take the rows as they come"
+            " with --time none"
         )
     places = near.astype(np.int64)
     gaps = np.diff(places, prepend=0) - 1
@@ -93,8 +93,8 @@ def regular(columns: Columns, calendar: Calendar) -> tuple[np.ndarray, np.ndarra
     if missing > len(ids):
         raise ValueError(
             f"{columns.place} {at.index[worst]}: the times are {calendar.name} but {missing:,} are missing, more than"
-            f" there are ({gaps[worst]:,} before {said(columns.times, worst)}): fill them in, or take the rows as they come"
-            " with --time none"
+            f" there are ({gaps[worst]:,} before {said(columns.times, worst)}): fill them in, or take the rows"
+            " as they come with --time none"
         )
     if not missing:
         return places, starts, ()

@@ -108,7 +108,7 @@ def _decode(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _split(name: str, text: str) -> list[tuple[int, list[str]]]:
-    """The rows that are not empty, each with its line, by the separator that splits most first lines into as many cells."""
+    """The rows that are not empty, each with its line, by the separator that most first lines agree on."""
 
     def rows(separator: str, source: str) -> list[tuple[int, list[str]]]:
         reader = csv.reader(io.StringIO(source, newline=""), delimiter=separator, skipinitialspace=True, strict=True)

@@ -80,7 +80,7 @@ def columns_of(forecasts: Forecasts, table: Table, *, text: bool = False) -> dic
     """The columns of `to_frame`, by name; times as text where asked for."""
     if forecasts.names != table.names:
         raise ValueError(
-            f"forecasts are of {len(forecasts.names)} series, expected the {len(table.names)} of the table by the same names"
+            f"forecasts are of {len(forecasts.names)} series, expected the {len(table.names)} of the table, named alike"
         )
     roles = table.roles
     columns: dict[str, list] = {}

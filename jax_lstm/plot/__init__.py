@@ -1,4 +1,4 @@
-"""Pictures of gates, weights, losses and forecasts: matplotlib axes on a figure of their own, readable in print and in grey.
+"""Pictures of gates, weights, losses and forecasts: axes on a figure of their own, readable in print and in grey.
 
 No function touches pyplot or any global setting: save a picture with `axes.figure.savefig(path)`.
 """

@@ -49,7 +49,7 @@ def calibration(coverage: Mapping[float, float], *, axes=None):
 
 
 def scores(tested: Evaluation, metric: str = "MASE", *, axes=None):
-    """A metric of every method, the best on top: its mean over the series, and each series as a dot where there are several.
+    """A metric of every method, its mean over the series, the best on top.
 
     Args:
         tested: from `jax_lstm.forecast.evaluate`.

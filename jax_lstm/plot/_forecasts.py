@@ -43,7 +43,8 @@ def forecast(
     Raises:
         ValueError: a forecast or an interval of another length than its times. ImportError: matplotlib is missing.
 
-    >>> axes = forecast([1, 2], [5.0, 6.0], [3, 4], {"forecast": [7.0, 8.0]}, intervals={"80 %": ([6.5, 7.0], [7.5, 9.0])})
+    >>> bands = {"80 %": ([6.5, 7.0], [7.5, 9.0])}
+    >>> axes = forecast([1, 2], [5.0, 6.0], [3, 4], {"forecast": [7.0, 8.0]}, intervals=bands)
     >>> axes.get_legend_handles_labels()[1]
     ['80 %', 'series', 'forecast']
     """
@@ -77,7 +78,7 @@ def forecast(
 
 
 def forecasts(table: Table, made: Forecasts, *, figure=None):
-    """The forecasts of a table: each series where there are few, else those with the narrowest, a middle and the widest interval.
+    """The forecasts of a table: every series of few; of many those with the narrowest and widest intervals.
 
     Args:
         table: from `jax_lstm.forecast.read_csv` or `from_frame`.
@@ -131,7 +132,7 @@ def one_of(table: Table, made: Forecasts, number: int, *, truth=None, axes=None)
 
 
 def _by_width(table: Table, made: Forecasts) -> tuple[list[int], list[str]]:
-    """The series with the narrowest, a middle and the widest interval, in units of each series' mean, and what to call them."""
+    """The series with the narrowest, a middle and the widest interval, by each series' mean, and their titles."""
     level = min(made.lower)
     widths = []
     for number, series in enumerate(table.series):

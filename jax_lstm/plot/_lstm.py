@@ -73,7 +73,7 @@ def gates(values: Trace, series=None, *, times=None, figure=None):
 
 
 def weights(params: Params, *, figure=None):
-    """The weights of a layer by gate: one column a gate, input and recurrent weights (and biases) in rows, all on one scale.
+    """The weights of a layer by gate, in a column each: input and recurrent weights and biases on one scale.
 
     Args:
         params: the layer; of a bidirectional one, a direction.
@@ -102,9 +102,9 @@ def weights(params: Params, *, figure=None):
     heights = [max(row[0].shape[0], 0.15 * sizes.hidden) for row in blocks.values()]
     figure = new_figure((2 * sizes.gates, 2 * len(blocks))) if figure is None else figure
     axes = figure.subplots(len(blocks), sizes.gates, squeeze=False, sharex=True, height_ratios=heights)
-    for line, (name, row) in zip(axes, blocks.items(), strict=True):
-        line[0].set_ylabel(name)
-        for panel, block in zip(line, row, strict=True):
+    for panels, (name, row) in zip(axes, blocks.items(), strict=True):
+        panels[0].set_ylabel(name)
+        for panel, block in zip(panels, row, strict=True):
             shades = panel.imshow(
                 block, cmap="cividis", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest"
             )
@@ -117,7 +117,7 @@ def weights(params: Params, *, figure=None):
 
 
 def losses(curves: Mapping[str, Any], *, axes=None):
-    """Loss curves on a logarithmic scale: of several runs the median, with the range from the 10th to the 90th percentile.
+    """Loss curves on a logarithmic scale: of several runs the median and the 10th to the 90th percentile.
 
     Args:
         curves: by name, `(steps,)` or `(runs, steps)`; NaN where there is no value at a step.
