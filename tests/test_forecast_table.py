@@ -173,7 +173,7 @@ def test_rows_out_of_order_are_sorted_and_gaps_counted(read):
     table = read(rows(["2020-01-06", "2020-01-01", "2020-01-02", "2020-01-03", "2020-01-05"]))
     np.testing.assert_array_equal(table.series[0], [1, 2, 3, np.nan, 4, 0])
     assert table.said[1] == "rows were not in order of time: sorted"
-    assert table.said[2] == "1 time without a row, in 1 place: counted as missing (the first before line 6)"
+    assert table.said[2] == "1 time without a row (in 1 place, the first before line 6): counted as missing"
 
 
 def test_missing_ends_are_left_out_and_times_go_on_from_there(read):
@@ -305,7 +305,7 @@ def test_standard_input(monkeypatch):
         ("t,a\n1,2\n2,3,4\n", {}, "line 3 has 3 cells, but the header has 2"),
         ("a,a\n1,2\n", {}, "has 2 columns 'a'"),
         ('a,b\n"1,2\n3,4\n', {}, "look for a quote that is not closed"),
-        ("t,a\n1,\n2,NA\n", {"column": "a"}, "has no values in column 'a'"),
+        ("t,a\n1,\n2,NA\n", {"column": "a"}, "has no values in a"),
         (
             "i,t,a,s\nA,1,2,5\nA,2,3,6\n",
             {"id": "i", "column": "a", "time": "t", "static": ["s"]},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from jax_lstm.forecast._calendar import Calendar, infer
+from jax_lstm.forecast._cells import listed
 from jax_lstm.forecast._dates import Times
 
 if TYPE_CHECKING:
@@ -45,11 +46,9 @@ def _refuse_twice(columns: Columns) -> None:
         row = int(np.argmax(twice))
         series = "" if roles.id is None else f" of series {ids.iloc[row]!r}"
         more = f", and {twice.sum() - 1} more times are there twice" if twice.sum() > 1 else ""
-        fix = (
-            "keep one row for each time"
-            if roles.id or roles.series
-            else "keep one row for each time, or name the column of the series with --id"
-        )
+        fix = "keep one row for each time"
+        if roles.id is None and not roles.series:
+            fix += f", or name the column of the series with --id{f' ({listed(roles.words)})' if roles.words else ''}"
         lines = f"{columns.place}s {at.index[row]} and {at.index[row + 1]}"
         raise ValueError(f"{lines} both have the time {said(columns.times, row)}{series}{more}: {fix}")
 
@@ -62,8 +61,24 @@ def said(times: Times, row: int) -> str:
     return Calendar(kind, style=times.style).texts(pd.Index(times.at.iloc[[row]]))[0]
 
 
-def regular(columns: Columns, calendar: Calendar) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Of each row the place in its series, counted from the series' first row; the first rows; and what was missing.
+class Places(NamedTuple):
+    """Where the rows belong.
+
+    Args:
+        within: the place of each row in its series, counted from the series' first row.
+        starts: the first row of each series.
+        absent: how many times have no row.
+        said: the same in words.
+    """
+
+    within: np.ndarray
+    starts: np.ndarray
+    absent: int = 0
+    said: tuple[str, ...] = ()
+
+
+def regular(columns: Columns, calendar: Calendar) -> Places:
+    """Where the rows belong on the calendar.
 
     Raises:
         ValueError: a time off the calendar, or more times missing than there.
@@ -73,7 +88,7 @@ def regular(columns: Columns, calendar: Calendar) -> tuple[np.ndarray, np.ndarra
     sizes = np.diff(np.r_[starts, len(ids)])
     rows = np.arange(len(ids)) - np.repeat(starts, sizes)
     if columns.times is None:
-        return rows, starts, ()
+        return Places(rows, starts)
     at = columns.times.at
     counts = calendar.count(at)
     places = (counts - np.repeat(counts[starts], sizes)) / calendar.step
@@ -97,23 +112,17 @@ def regular(columns: Columns, calendar: Calendar) -> tuple[np.ndarray, np.ndarra
             " as they come with --time none"
         )
     if not missing:
-        return places, starts, ()
+        return Places(places, starts)
     first = at.index[int(np.argmax(gaps > 0))]
-    return (
-        places,
-        starts,
-        (
-            f"{counted(missing, 'time')} without a row, in {counted((gaps > 0).sum(), 'place')}: counted as missing"
-            f" (the first before {columns.place.split()[-1]} {first})",
-        ),
-    )
+    where = f"in {counted((gaps > 0).sum(), 'place')}, the first before {columns.place.split()[-1]} {first}"
+    return Places(places, starts, missing, (f"{counted(missing, 'time')} without a row ({where}): counted as missing",))
 
 
-def spread(values: np.ndarray, places: np.ndarray, starts: np.ndarray) -> list[np.ndarray]:
+def spread(values: np.ndarray, places: Places) -> list[np.ndarray]:
     """The rows of each series at their places, NaN between."""
     found = []
-    for start, end in zip(starts, [*starts[1:], len(values)], strict=True):
-        at = places[start:end]
+    for start, end in zip(places.starts, [*places.starts[1:], len(values)], strict=True):
+        at = places.within[start:end]
         one = np.full((at[-1] + 1, values.shape[1]), np.nan)
         one[at] = values[start:end]
         found.append(one)

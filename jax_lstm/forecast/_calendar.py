@@ -46,7 +46,8 @@ class Calendar(NamedTuple):
         if self.kind == "rows":
             return "rows in order, without times"
         if self.kind == "numbers":
-            return "yearly" if self.style == "year" and step == 1 else f"steps of {self.step:g}"
+            years = "yearly" if step == 1 else f"every {step} years"
+            return years if self.style == "year" else f"steps of {self.step:g}"
         if self.kind == "business days":
             return "business days"
         if self.kind == "months":

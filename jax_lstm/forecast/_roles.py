@@ -41,6 +41,7 @@ class Roles(NamedTuple):
         id: the name of the series of a row.
         inputs, future, static: past inputs, inputs known ahead, and inputs that do not change within a series.
         series: the columns of a wide table.
+        words: columns that are neither numbers nor the times, such as could name the series.
     """
 
     column: str | None
@@ -50,6 +51,7 @@ class Roles(NamedTuple):
     future: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 def choose(cells: Cells, asked: Roles, *, wide: bool = False) -> Roles:
@@ -83,14 +85,15 @@ def choose(cells: Cells, asked: Roles, *, wide: bool = False) -> Roles:
         if asked.time == "none"
         else asked.time or _time(frame, free, alone=len(frame.columns) == 2 and value is None)
     )
-    free = [column for column in free if column != time and is_numeric(frame[column])]
+    words = tuple(column for column in free if column != time and not is_numeric(frame[column]))
+    free = [column for column in free if column != time and column not in words]
     if wide:
         if not free:
             raise ValueError(f"{name} has no column of numbers beside the times: expected one for each series")
         return Roles(None, time, series=tuple(free))
     if value is None:
         value = _value(name, frame, free, time)
-    return asked._replace(column=value, time=time, id=series_id)
+    return asked._replace(column=value, time=time, id=series_id, words=words)
 
 
 def _time(frame: pandas.DataFrame, free: list[str], *, alone: bool) -> str | None:

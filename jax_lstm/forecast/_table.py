@@ -180,54 +180,67 @@ def assemble(columns: Columns, season: int | None, said: Sequence[str]) -> Table
     """
     columns, sorted_said = rows.in_order(columns)
     calendar = rows.calendar_of(columns)
-    places, starts, gaps_said = rows.regular(columns, calendar)
-    names = [str(name) for name in columns.ids.iloc[starts]]
-    blocks = rows.spread(columns.values.to_numpy(float), places, starts)
-    firsts = rows.first_times(columns, starts)
-    kept = [number for number, block in enumerate(blocks) if np.isfinite(block[:, 0]).any()]
-    said = [*said, *sorted_said, *gaps_said]
-    if not kept:
-        raise ValueError(
-            f"{columns.place.rpartition(' ')[0]} has no values in column {columns.roles.column or names[0]!r}"
-        )
-    if len(kept) < len(names):
-        lost = [names[number] for number in range(len(names)) if number not in set(kept)]
-        said.append(f"{len(lost):,} series without values are left out ({listed(lost)})")
-    ends = [np.flatnonzero(np.isfinite(blocks[number][:, 0]))[[0, -1]] + [0, 1] for number in kept]
-    firsts = [calendar.times(firsts[number], [first])[0] for number, (first, _) in zip(kept, ends, strict=True)]
-    series = [blocks[number][first:last, 0] for number, (first, last) in zip(kept, ends, strict=True)]
-    said += _missing(
-        series,
-        [len(blocks[number]) - last for number, (_, last) in zip(kept, ends, strict=True)],
-        columns,
-        len(gaps_said),
-    )
-    past = len(columns.roles.inputs)
-    fixed = [] if columns.static is None else rows.static_values(columns, starts, names)
-    blocks = [blocks[number][first:, 1:] for number, (first, _) in zip(kept, ends, strict=True)]
+    places = rows.regular(columns, calendar)
+    blocks = _blocks(columns, calendar, places)
+    if not blocks:
+        raise ValueError(f"{columns.place.rpartition(' ')[0]} has no values in {columns.roles.column or 'any column'}")
+    series = [block.values[: block.known, 0] for block in blocks]
     period, how = (season, "as asked for") if season is not None else season_of(calendar, series)
     if period < 1:
         raise ValueError(f"--season is {period}, expected at least 1 (1 for none)")
+    season_said = f"{calendar.name}, {f'season {period}' if period > 1 else 'no season'} ({how})"
+    past = 1 + len(columns.roles.inputs)
     return Table(
         columns.roles,
-        tuple(names[number] for number in kept),
+        tuple(block.name for block in blocks),
         tuple(series),
-        tuple(block[: len(one), :past] for block, one in zip(blocks, series, strict=True)) if past else None,
-        tuple(block[:, past:] for block in blocks) if columns.roles.future else None,
-        None if columns.static is None else tuple(fixed[number] for number in kept),
-        tuple(firsts),
+        tuple(block.values[: block.known, 1:past] for block in blocks) if columns.roles.inputs else None,
+        tuple(block.values[:, past:] for block in blocks) if columns.roles.future else None,
+        tuple(block.static for block in blocks) if columns.static is not None else None,
+        tuple(block.first for block in blocks),
         calendar,
         period,
-        (f"{calendar.name}, {f'season {period}' if period > 1 else 'no season'} ({how})", *said),
+        (season_said, *said, *sorted_said, *places.said, *_missing(columns, blocks, places)),
     )
 
 
-def _missing(series: list[np.ndarray], trailing: list[int], columns: Columns, gaps: int) -> list[str]:
-    """What to say on values that are missing within the series, and on rows after their last values."""
+class _Block(NamedTuple):
+    """One series: values and inputs from its first value on, of which so many rows are known."""
+
+    name: str
+    first: Any
+    values: np.ndarray
+    known: int
+    static: np.ndarray | None
+
+
+def _blocks(columns: Columns, calendar: Calendar, places: rows.Places) -> list[_Block]:
+    """The series that have a value."""
+    names = [str(name) for name in columns.ids.iloc[places.starts]]
+    static = [None] * len(names) if columns.static is None else rows.static_values(columns, places.starts, names)
+    firsts = rows.first_times(columns, places.starts)
+    spread = rows.spread(columns.values.to_numpy(float), places)
+    blocks = []
+    for name, values, first, fixed in zip(names, spread, firsts, static, strict=True):
+        known = np.flatnonzero(np.isfinite(values[:, 0]))
+        if known.size:
+            begin = int(known[0])
+            time = calendar.times(first, [begin])[0] if begin else first
+            blocks.append(_Block(name, time, values[begin:], int(known[-1]) + 1 - begin, fixed))
+    return blocks
+
+
+def _missing(columns: Columns, blocks: list[_Block], places: rows.Places) -> list[str]:
+    """What to say on values that are missing, within the series, after them, or altogether."""
     said = []
-    missing = sum(int(np.isnan(one).sum()) for one in series)
-    if missing:
-        said.append(f"{rows.counted(missing, 'value')} missing{' in all' if gaps else ''}")
-    if sum(trailing) and not columns.roles.future:
-        said.append(f"{rows.counted(sum(trailing), 'row')} without a value at the end: forecasts begin there")
+    missing = sum(int(np.isnan(block.values[: block.known, 0]).sum()) for block in blocks)
+    if missing > places.absent:
+        said.append(f"{rows.counted(missing, 'value')} missing{' in all' if places.absent else ''}")
+    after = sum(len(block.values) - block.known for block in blocks)
+    if after and not columns.roles.future:
+        said.append(f"{rows.counted(after, 'row')} without a value at the end: forecasts begin there")
+    if len(blocks) < len(places.starts):
+        kept = {block.name for block in blocks}
+        lost = [str(name) for name in columns.ids.iloc[places.starts] if str(name) not in kept]
+        said.append(f"{len(lost):,} series without values are left out ({listed(lost)})")
     return said
