@@ -6,14 +6,19 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from jax_lstm.cli import outputs, reports, tables
 from jax_lstm.cli.forecasting import EFFORTS
 
 if TYPE_CHECKING:
-    from jax_lstm.forecast import Evaluation, Table
+    from jax_lstm.forecast import Evaluation, Forecaster, Forecasts, Table
 
 SHOWN, DRAWN = (0.8, 0.95), (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """The levels of intervals that are printed, and those of the picture of their calibration."""
+
+PARTS = ("lstm", "theta", "level and season")
+"""The methods that a forecast combines."""
 
 
 def add_commands(commands) -> None:
@@ -45,7 +50,7 @@ def add_commands(commands) -> None:
     explain = commands.add_parser(
         "explain",
         help="draw what a forecast is made of, and what the LSTM keeps and lets go",
-        description="Draw what the forecast of one series is made of, and what an LSTM of the ensemble keeps and lets go.",
+        description="Draw what the forecast of one series is made of, and what an LSTM takes in and keeps.",
     )
     tables.add_table_options(explain)
     explain.add_argument(
@@ -94,7 +99,19 @@ def _evaluate(given: argparse.Namespace) -> None:
     if given.plot is not None:
         from jax_lstm import plot
 
-        outputs.write_picture(given.plot, plot.calibration(tested.coverage))
+        shown, made = _held_out(table, tested, horizon, model)
+        outputs.write_picture(given.plot, plot.evaluation(table, tested, shown, made)[0])
+
+
+def _held_out(table: Table, tested: Evaluation, horizon: int, model: Forecaster | None) -> tuple[list[int], Forecasts]:
+    """The series that were forecast best, middling and worst, and forecasts of their last steps."""
+    from jax_lstm import forecast
+
+    errors = tested.by_series["combined"]["MASE"]
+    order = [int(number) for number in np.argsort(errors, kind="stable") if np.isfinite(errors[number])]
+    order = [number for number in order if len(table.series[number]) > horizon] or [0]
+    shown = list(dict.fromkeys([order[0], order[len(order) // 2], order[-1]]))
+    return shown, forecast.predict(table.before_end(horizon, shown).panel(), horizon, model=model)
 
 
 def _rows(tested: Evaluation, table: Table) -> dict[str, list]:
@@ -121,4 +138,8 @@ def _explain(given: argparse.Namespace) -> None:
         shown = ", ".join(table.names[:5]) + (", …" if len(table.names) > 5 else "")
         raise ValueError(f"--series is {given.series!r}, expected one of {shown}")
     number = 0 if given.series is None else table.names.index(given.series)
-    outputs.write_picture(given.plot, plot.explanation(table, number, tables.horizon_of(given, table), model=model))
+    panel, horizon = table.panel(), tables.horizon_of(given, table)
+    made = forecast.predict(panel, horizon, model=model)
+    alone = {name: forecast.predict(panel, horizon, model=model, method=name).centre[number] for name in PARTS}
+    rows, values = forecast.explain(panel, series=number, model=model)
+    outputs.write_picture(given.plot, plot.explanation(table, number, made, alone, rows, values)[0])

@@ -21,7 +21,7 @@ def add_commands(commands) -> None:
     ahead = commands.add_parser(
         "forecast",
         help="forecast the series of a table, with no fitting or with a fitted model",
-        description="Forecast the series of a table, with intervals: with no fitting, or with what jax-lstm fit has saved.",
+        description="Forecast the series of a table, with intervals: with no fitting, or with what jax-lstm fit saved.",
     )
     tables.add_table_options(ahead)
     ahead.add_argument(
@@ -83,7 +83,7 @@ def _forecast(given: argparse.Namespace) -> None:
     if given.plot is not None:
         from jax_lstm import plot
 
-        outputs.write_picture(given.plot, plot.forecasts(table, made)[0].figure)
+        outputs.write_picture(given.plot, plot.forecasts(table, made)[0])
 
 
 def _as_json(made: Forecasts, table: Table) -> dict:

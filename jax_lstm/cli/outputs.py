@@ -73,10 +73,10 @@ def write_json(path: Path, content: Any) -> None:
     _write(path, write)
 
 
-def write_picture(path: Path, figure: Any) -> None:
-    """A figure of matplotlib, in the format of the suffix."""
+def write_picture(path: Path, axes: Any) -> None:
+    """The whole figure that axes of matplotlib are on, in the format of the suffix."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
+        axes.figure.figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
     print(f"saved {path}", file=sys.stderr)
 
 

@@ -60,6 +60,17 @@ class Table(NamedTuple):
         rows = len(self.series[number])
         return self.calendar.times(self.firsts[number], np.arange(rows, rows + horizon))
 
+    def before_end(self, steps: int, numbers: Sequence[int]) -> Table:
+        """The table of some of the series without their last values, to forecast what is known."""
+        series = tuple(self.series[number][:-steps] for number in numbers)
+        past = None if self.past is None else tuple(self.past[number][:-steps] for number in numbers)
+        picked = {
+            name: None if values is None else tuple(values[number] for number in numbers)
+            for name, values in self._asdict().items()
+            if name in ("names", "future", "static", "firsts")
+        }
+        return self._replace(series=series, past=past, **picked)
+
 
 class Columns(NamedTuple):
     """The columns of a table as they are read, one entry per row, indexed by its line.

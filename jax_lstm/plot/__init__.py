@@ -5,7 +5,9 @@ No function touches pyplot or any global setting: save a picture with `axes.figu
 
 from jax_lstm.plot._axes import STYLES as STYLES
 from jax_lstm.plot._evaluation import calibration as calibration
+from jax_lstm.plot._evaluation import evaluation as evaluation
 from jax_lstm.plot._evaluation import scores as scores
+from jax_lstm.plot._explanation import explanation as explanation
 from jax_lstm.plot._forecasts import forecast as forecast
 from jax_lstm.plot._forecasts import forecasts as forecasts
 from jax_lstm.plot._forecasts import one_of as one_of

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jax_lstm.plot._axes import new_axes
+from jax_lstm.plot._axes import new_axes, new_figure
+from jax_lstm.plot._forecasts import one_of
 
 if TYPE_CHECKING:
-    from jax_lstm.forecast import Evaluation
+    from jax_lstm.forecast import Evaluation, Forecasts, Table
 
 
 def calibration(coverage: Mapping[float, float], *, axes=None):
@@ -71,3 +72,38 @@ def scores(tested: Evaluation, metric: str = "MASE", *, axes=None):
     axes.set_xlabel(f"{metric} (mean over {len(tested.names):,} series)" if len(tested.names) > 1 else metric)
     axes.set_xlim(0, 1.15 * np.nanmax(means))
     return axes
+
+
+def evaluation(table: Table, tested: Evaluation, shown: Sequence[int], made: Forecasts, *, figure=None):
+    """An evaluation: whether intervals hold what they say, how good the methods are, and forecasts beside what came.
+
+    Args:
+        table: the series.
+        tested: from `jax_lstm.forecast.evaluate`.
+        shown: which series to draw, from the best forecast to the worst.
+        made: forecasts of their last steps, from what was known before.
+        figure: the matplotlib figure or subfigure to draw on; a new one where None.
+
+    Returns:
+        An array of axes: the calibration, the scores, and one for each series drawn.
+
+    Raises:
+        ImportError: matplotlib is missing.
+    """
+    horizon = len(made.centre[0])
+    figure = new_figure((9, 4 + 2.8 * len(shown))) if figure is None else figure
+    above, below = figure.subfigures(2, height_ratios=(4, 2.8 * len(shown)))
+    left, right = above.subplots(1, 2)
+    calibration(tested.coverage, axes=left)
+    scores(tested, axes=right)
+    panels = below.subplots(len(shown), squeeze=False)[:, 0]
+    known = table.before_end(horizon, shown)
+    words = ("best", "median", "worst") if len(shown) == 3 else ("",) * len(shown)
+    errors = tested.by_series["combined"]["MASE"]
+    for place, (axes, number, word) in enumerate(zip(panels, shown, words, strict=True)):
+        one_of(known, made, place, truth=table.series[number][-horizon:], axes=axes)
+        said = f"{word} of {len(tested.names):,} series: " if word else ""
+        axes.set_title(f"{said}{tested.names[number]}, MASE {errors[number]:.2f}", loc="left", fontsize="medium")
+        if place:
+            axes.get_legend().remove()
+    return np.array([left, right, *panels])
