@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -120,21 +120,3 @@ def evaluation_report(tested: Evaluation) -> str:
     return "\n".join(
         [f"{first}, each forecast from what was known then:", "", table, "", held, tested.verdict, *tested.warnings]
     )
-
-
-def forecaster_report(model: Any, parameters: int) -> str:
-    """A forecaster as a person reads it."""
-    about = model.about
-    lines = []
-    if "fitted to" in about:
-        lines.append(f"fitted to     {about['fitted to']}")
-    if "frequency" in about:
-        lines.append(f"times         {about['frequency']}")
-    lines.append(f"seasons       {', '.join(map(str, model.season))}")
-    lines.append(f"horizon       {model.horizon} steps, and any other by request")
-    lines.append(f"parameters    {parameters:,}")
-    if model.report:
-        lines.append(f"how it went   {model.report}")
-    for name, value in about.get("options", {}).items():
-        lines.append(f"{name:13} {value}")
-    return "\n".join(lines)

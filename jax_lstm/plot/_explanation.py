@@ -21,9 +21,8 @@ def explanation(
     """What the forecast of a series is made of, from the top down.
 
     The forecast with its intervals; what each method alone says of the same steps; how much the LSTM writes into its
-    cells at each step, `mean(i |g|)`, which peaks where a value surprises it; and its cells, each in units of its own
-    spread, from those that forget soonest to those that keep longest, by the half-life of what is in them,
-    `log(1/2) / log(mean(f))`.
+    cells at each step, `mean(i |g|)`; and its cells, each in units of its own spread, from those that forget soonest to
+    those that keep longest, by the half-life of what is in them, `log(1/2) / log(mean(f))`.
 
     Args:
         table: the series.
@@ -49,9 +48,7 @@ def explanation(
     written = np.mean(np.asarray(values.input_gate) * np.abs(np.asarray(values.candidate)), axis=1)
     axes[2].plot(times, written, color="black", linewidth=1)
     axes[2].set_ylabel("written into cells")
-    axes[2].set_title(
-        "how much the LSTM takes in at each step: most where a value surprises it", loc="left", fontsize="medium"
-    )
+    axes[2].set_title("how much the LSTM takes in at each step", loc="left", fontsize="medium")
     _cells(axes[3], times, values)
     for panel in axes[2:]:
         name_times(panel, times, table.roles.time)
@@ -82,7 +79,7 @@ def _cells(axes, times: np.ndarray, values: Trace) -> None:
     shades = axes.pcolormesh(times, np.arange(len(order)), states.T, cmap="cividis", vmin=-2.5, vmax=2.5)
     axes.figure.colorbar(shades, ax=axes, label="state (own spreads)")
     shown = np.unique(np.linspace(0, len(order) - 1, 6).astype(int))
-    axes.set_yticks(shown, [f"{lives[order[place]]:.2g}" for place in shown])
+    axes.set_yticks(shown, [f"{life:.0f}" if life >= 10 else f"{life:.1f}" for life in lives[order[shown]]])
     axes.set_ylabel("half-life of a cell (steps)")
     axes.set_title(
         "its cells, from those that forget soonest to those that keep longest", loc="left", fontsize="medium"
