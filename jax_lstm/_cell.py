@@ -17,7 +17,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jax_lstm._checks import check_step
+from jax_lstm._check_calls import check_step
 from jax_lstm._types import Carry, Clip, DiagonalParams, Params, Trace
 
 NORM_EPSILON = 1e-5

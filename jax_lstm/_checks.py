@@ -1,14 +1,24 @@
-"""Refusals, made while tracing: each names the argument, says what it has, what was expected and how to mend it."""
+"""Refusals that several modules share, made while tracing: each names the argument, what it has, what was expected, and the fix."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_lstm._types import Bidirectional, Carry, DiagonalParams, FinalCarries, LSTMParams, Params, Zoneout
+from jax_lstm._types import (
+    Bidirectional,
+    Carry,
+    DiagonalParams,
+    FinalCarries,
+    Layer,
+    LSTMParams,
+    Params,
+    directions,
+)
 
 
 class Sizes(NamedTuple):
@@ -23,7 +33,7 @@ class Sizes(NamedTuple):
 def check_params(params: Params, name: str = "params") -> Sizes:
     """The sizes of a layer, or a refusal of the first array that does not fit the others."""
     if not isinstance(params, LSTMParams | DiagonalParams):
-        raise TypeError(f"{name} is {_what(params)}, expected LSTMParams or DiagonalParams: make it with init or from_gates")
+        raise TypeError(f"{name} is {what(params)}, expected LSTMParams or DiagonalParams: make it with init or from_gates")
     for field in ("w_x", "w_h"):
         if getattr(params, field) is None:
             raise TypeError(f"{name}.{field} is None, expected an array")
@@ -36,6 +46,8 @@ def check_params(params: Params, name: str = "params") -> Sizes:
     w_x = params.w_x
     if w_x.ndim != 2:
         raise ValueError(f"{name}.w_x has shape {w_x.shape}, expected (features, {gates}*hidden): vmap over stacked parameters")
+    if w_x.shape[0] == 0:
+        raise ValueError(f"{name}.w_x has shape {w_x.shape}, expected at least one feature: give constant inputs as ones")
     if w_x.shape[1] == 0 or w_x.shape[1] % gates:
         raise ValueError(f"{name}.w_x has shape {w_x.shape}, expected {gates} gate blocks: a last axis divisible by {gates}")
     features, hidden = w_x.shape[0], w_x.shape[1] // gates
@@ -66,19 +78,52 @@ def check_params(params: Params, name: str = "params") -> Sizes:
     return Sizes(features, hidden, out, gates)
 
 
-def check_positive(value, name: str) -> None:
-    """None, or a positive Python number."""
-    if value is not None and not (isinstance(value, int | float) and value > 0):
+def as_arrays(tree: Any) -> Any:
+    """A tree of arguments with JAX arrays for its leaves, also for those that wrap one, such as `nnx.Param`."""
+
+    def convert(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array):
+            return leaf
+        return jnp.asarray(leaf.__jax_array__() if hasattr(leaf, "__jax_array__") else leaf)
+
+    return jax.tree.map(convert, tree, is_leaf=lambda leaf: hasattr(leaf, "__jax_array__"))
+
+
+def check_size(value: Any, name: str, least: int = 1) -> int:
+    """A whole number of at least `least`."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, expected a whole number")
+    if value < least:
+        raise ValueError(f"{name} is {value}, expected at least {least}")
+    return int(value)
+
+
+def check_shape(shape: Any, name: str) -> tuple[int, ...]:
+    """A tuple of sizes."""
+    if not isinstance(shape, tuple | list):
+        raise TypeError(f"{name} is {what(shape)}, expected a tuple of sizes: (rows,), or () for one sequence")
+    return tuple(check_size(size, f"{name}[{axis}]", least=0) for axis, size in enumerate(shape))
+
+
+def check_given_with(other: Any, other_name: str, name: str, why: str) -> None:
+    """An argument that has a meaning only beside another."""
+    if other is None:
+        raise ValueError(f"{name} is given without {other_name}, expected both or none: {why}")
+
+
+def check_positive(value: Any, name: str) -> None:
+    """None, or a positive finite Python number."""
+    if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
         raise ValueError(f"{name} is {value!r}, expected a positive number, or None for no bound")
 
 
-def check_array(array, name: str) -> None:
+def check_array(array: Any, name: str) -> None:
     """An array, rather than a list of numbers."""
     if not isinstance(array, jax.Array | np.ndarray):
-        raise TypeError(f"{name} is {_what(array)}, expected an array: wrap it in jnp.asarray")
+        raise TypeError(f"{name} is {what(array)}, expected an array: wrap it in jnp.asarray")
 
 
-def check_float(array, name: str) -> jnp.dtype:
+def check_float(array: Any, name: str) -> jnp.dtype:
     """The dtype of a floating-point array, or a refusal."""
     check_array(array, name)
     if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -86,7 +131,7 @@ def check_float(array, name: str) -> jnp.dtype:
     return array.dtype
 
 
-def float_dtype(dtype) -> jnp.dtype:
+def float_dtype(dtype: Any) -> jnp.dtype:
     """A floating-point dtype, JAX's default where None, or a refusal."""
     dtype = jnp.result_type(float if dtype is None else dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
@@ -94,37 +139,7 @@ def float_dtype(dtype) -> jnp.dtype:
     return dtype
 
 
-def check_step(params: Params, carry: Carry, x) -> None:
-    """The arguments of one step."""
-    sizes = check_params(params)
-    dtype = check_like(x, "x", params)
-    if x.ndim < 1 or x.shape[-1] != sizes.features:
-        raise ValueError(f"x has shape {x.shape}, expected (*batch, features) with features = {sizes.features}, as w_x has rows")
-    check_carry(carry, sizes, x.shape[:-1], dtype)
-
-
-def check_sequence(params: Params, xs) -> Sizes:
-    """The input of a layer."""
-    sizes = check_params(params)
-    check_like(xs, "xs", params)
-    check_time(xs)
-    if xs.shape[-1] != sizes.features:
-        raise ValueError(
-            f"xs has shape {xs.shape}, expected (time, *batch, features) with features = {sizes.features}, as params.w_x has shape "
-            f"{params.w_x.shape}: transpose xs to features last, or make parameters for {xs.shape[-1]} features"
-        )
-    return sizes
-
-
-def check_time(xs) -> None:
-    """An input that has axes of time and features, and at least one step."""
-    if xs.ndim < 2:
-        raise ValueError(f"xs has shape {xs.shape}, expected (time, *batch, features): give one scalar series as xs[:, None]")
-    if xs.shape[0] == 0:
-        raise ValueError(f"xs has shape {xs.shape}: an empty sequence, expected at least one step (mark empty rows of a batch by lengths)")
-
-
-def check_like(array, name: str, params: Params) -> jnp.dtype:
+def check_like(array: Any, name: str, params: Params) -> jnp.dtype:
     """The dtype of an array that has to have the parameters' dtype."""
     dtype = check_float(array, name)
     if dtype != params.w_x.dtype:
@@ -132,12 +147,12 @@ def check_like(array, name: str, params: Params) -> jnp.dtype:
     return dtype
 
 
-def check_carry(carry, sizes: Sizes, batch: tuple[int, ...], dtype, name: str = "carry") -> None:
+def check_carry(carry: Any, sizes: Sizes, batch: tuple[int, ...], dtype: Any, name: str = "carry") -> None:
     """A carry that fits a layer and its batch axes."""
     if isinstance(carry, FinalCarries | Bidirectional):
         raise TypeError(f"{name} belongs to a bidirectional layer, expected Carry(h, c): run its directions apart with lstm(…, reverse=…)")
     if not isinstance(carry, Carry):
-        raise TypeError(f"{name} is {_what(carry)}, expected Carry(h, c): wrap the pair, hidden state first")
+        raise TypeError(f"{name} is {what(carry)}, expected Carry(h, c): wrap the pair, hidden state first")
     for field, size in (("h", sizes.out), ("c", sizes.hidden)):
         value = getattr(carry, field)
         if check_float(value, f"{name}.{field}") != dtype:
@@ -146,98 +161,33 @@ def check_carry(carry, sizes: Sizes, batch: tuple[int, ...], dtype, name: str = 
             raise ValueError(f"{name}.{field} has shape {value.shape}, expected (*batch, size) = {(*batch, size)}")
 
 
-def check_layers(layers, xs) -> None:
-    """A stack whose layers fit each other and the input."""
-    check_float(xs, "xs")
-    check_time(xs)
-    width, source = xs.shape[-1], "xs"
+def check_stack(layers: Any) -> tuple[Layer, ...]:
+    """At least one layer, in a tuple or list."""
+    if isinstance(layers, Params | Bidirectional) or not isinstance(layers, tuple | list) or not layers:
+        raise TypeError(f"layers is {what(layers)}, expected a tuple of layers, at least one: (params,)")
+    return tuple(layers)
+
+
+def check_layers(layers: tuple[Layer, ...], features: int, dtype: Any) -> list[list[Sizes]]:
+    """The sizes of the directions of each layer of a stack, or a refusal of a layer that does not fit the one before it."""
+    width, source, stack = features, "xs", []
     for position, layer in enumerate(layers):
         name = f"layers[{position}]"
-        if isinstance(layer, Bidirectional):
-            ends = {f"{name}.{side}": check_params(params, f"{name}.{side}") for side, params in zip(layer._fields, layer, strict=True)}
-        else:
-            ends = {name: check_params(layer, name)}
-        for end, sizes in ends.items():
-            if sizes.features != width:
-                raise ValueError(f"{end} takes {sizes.features} features, but {source} has {width}: make it with features={width}")
-        for params in layer if isinstance(layer, Bidirectional) else (layer,):
-            check_like(xs, "xs", params)
-        width, source = sum(sizes.out for sizes in ends.values()), name
+        sizes = {}
+        for part, params in directions(layer, name):
+            sizes[part] = check_params(params, part)
+            if sizes[part].features != width:
+                raise ValueError(
+                    f"{part} takes {sizes[part].features} features, but {source} has {width}: make it with features={width}"
+                )
+            if params.w_x.dtype != dtype:
+                raise TypeError(f"xs is {dtype}, but {part} is {params.w_x.dtype}: convert one of them with astype")
+        stack.append(list(sizes.values()))
+        width, source = sum(one.out for one in sizes.values()), name
+    return stack
 
 
-def check_carries(carries, layers, xs, name: str = "carries") -> None:
-    """One carry a layer, of its kind."""
-    if not isinstance(carries, tuple) or isinstance(carries, Carry | Bidirectional | FinalCarries):
-        raise TypeError(f"{name} is {_what(carries)}, expected a tuple of one carry a layer")
-    if len(carries) != len(layers):
-        raise ValueError(f"{name} has {len(carries)} entries, expected one a layer, {len(layers)}: they belong to another stack")
-    for position, (carry, layer) in enumerate(zip(carries, layers, strict=True)):
-        where = f"{name}[{position}]"
-        if isinstance(carry, FinalCarries):
-            raise ValueError(
-                f"{where} holds the final carries of a bidirectional layer, which cannot stream: its backward pass begins at the "
-                "end of the whole sequence. Give the sequence at once, or Bidirectional(forward, backward) if these are initial states"
-            )
-        if isinstance(layer, Bidirectional) != isinstance(carry, Bidirectional):
-            expected = "Bidirectional(forward, backward)" if isinstance(layer, Bidirectional) else "Carry(h, c)"
-            raise TypeError(f"{where} is {_what(carry)}, expected {expected}, as layers[{position}] is {_what(layer)}")
-        pairs = zip(layer, carry, layer._fields, strict=True) if isinstance(layer, Bidirectional) else [(layer, carry, "")]
-        for params, one, side in pairs:
-            check_carry(one, check_params(params), xs.shape[1:-1], xs.dtype, f"{where}.{side}" if side else where)
-
-
-def check_valid(lengths, mask, xs) -> None:
-    """`lengths` or `mask`, not both, for the batch axes of `xs`."""
-    steps, batch = xs.shape[0], xs.shape[1:-1]
-    if lengths is not None and mask is not None:
-        raise ValueError("lengths and mask are both given, expected one of them: a mask already says where a sequence ends")
-    if lengths is not None:
-        check_array(lengths, "lengths")
-        if not jnp.issubdtype(lengths.dtype, jnp.integer):
-            raise TypeError(f"lengths is {lengths.dtype}, expected integers: convert it with astype(jnp.int32)")
-        if lengths.shape != batch:
-            raise ValueError(f"lengths has shape {lengths.shape}, expected the batch axes of xs, {batch}")
-        if not isinstance(lengths, jax.core.Tracer) and lengths.size:
-            low, high = int(np.asarray(lengths).min()), int(np.asarray(lengths).max())  # by NumPy: inside jit JAX would trace it
-            if low < 0 or high > steps:
-                raise ValueError(f"lengths lie in [{low}, {high}], expected [0, {steps}], as xs has {steps} steps: clip them, or pad xs")
-    if mask is not None:
-        check_flags(mask, "mask", xs)
-
-
-def check_flags(flags, name: str, xs) -> None:
-    """Booleans over time and batch."""
-    check_array(flags, name)
-    if flags.dtype != jnp.bool_:
-        raise TypeError(f"{name} is {flags.dtype}, expected booleans: compare, as in {name} != 0")
-    if flags.shape != xs.shape[:-1]:
-        raise ValueError(f"{name} has shape {flags.shape}, expected (time, *batch) = {xs.shape[:-1]}, the axes of xs without features")
-
-
-def check_recurrent_mask(mask, sizes: Sizes, xs) -> None:
-    """The factor on the hidden state that variational dropout uses."""
-    if check_float(mask, "recurrent_mask") != xs.dtype:
-        raise TypeError(f"recurrent_mask is {mask.dtype}, but xs is {xs.dtype}: convert it with astype")
-    expected = (*xs.shape[1:-1], sizes.out)
-    if mask.shape != expected:
-        raise ValueError(f"recurrent_mask has shape {mask.shape}, expected (*batch, out) = {expected}: one mask for all steps")
-
-
-def check_zoneout(zoneout, sizes: Sizes, xs) -> None:
-    """Booleans for every step, or one share, for the hidden and the cell state."""
-    if not isinstance(zoneout, Zoneout):
-        raise TypeError(f"zoneout is {_what(zoneout)}, expected Zoneout(hidden, cell): draw one with zoneout_masks")
-    for field, size in (("hidden", sizes.out), ("cell", sizes.hidden)):
-        value, expected = getattr(zoneout, field), (*xs.shape[:-1], size)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            check_rate(value, f"zoneout.{field}")
-        elif not hasattr(value, "dtype") or value.dtype != jnp.bool_:
-            raise TypeError(f"zoneout.{field} is {_what(value)}, expected booleans, or one number in [0, 1)")
-        elif value.shape != expected:
-            raise ValueError(f"zoneout.{field} has shape {value.shape}, expected (time, *batch, size) = {expected}")
-
-
-def check_batch_axis(tree, axis: int, devices: int) -> None:
+def check_batch_axis(tree: Any, axis: int, devices: int) -> None:
     """Arrays whose batch axis the devices divide."""
     for path, leaf in jax.tree.leaves_with_path(tree):
         where = f"tree{jax.tree_util.keystr(path)}"
@@ -249,31 +199,34 @@ def check_batch_axis(tree, axis: int, devices: int) -> None:
             )
 
 
-def check_key(key) -> None:
+def check_key(key: Any) -> None:
     """A single key of `jax.random`, of the new kind or the old."""
     typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0
     raw = isinstance(key, jax.Array | np.ndarray) and key.dtype == jnp.uint32 and key.ndim == 1
     if not (typed or raw):
-        raise TypeError(f"key is {_what(key)}, expected one key: jax.random.key(0)")
+        raise TypeError(f"key is {what(key)}, expected one key: jax.random.key(0)")
 
 
-def check_schedule(schedule, names) -> None:
-    """The name of a schedule."""
-    if schedule not in names:
-        raise ValueError(f"schedule is {schedule!r}, expected one of {', '.join(map(repr, names))}")
+def check_choice(value: Any, name: str, names: Any) -> None:
+    """One of several names."""
+    if value not in names:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, names))}")
 
 
-def check_rate(rate, name: str) -> None:
-    """A share that may be dropped."""
-    if isinstance(rate, jax.core.Tracer):
+def check_rate(rate: Any, name: str, *, optional: bool = False) -> None:
+    """A share that may be dropped: a number in [0, 1), which may be traced; or None for nothing, where that is allowed."""
+    if optional and rate is None:
         return
-    if not isinstance(rate, int | float | np.floating) or isinstance(rate, bool):
-        raise TypeError(f"{name} is {_what(rate)}, expected a number in [0, 1)")
-    if not 0 <= rate < 1:
-        raise ValueError(f"{name} is {rate}, expected a number in [0, 1): the share that is dropped, not the share that is kept")
+    expected = f"expected a number in [0, 1){', or None' if optional else ''}"
+    is_scalar = isinstance(rate, int | float | np.floating) or (hasattr(rate, "dtype") and jnp.ndim(rate) == 0)
+    if not is_scalar or isinstance(rate, bool) or jnp.result_type(rate) == jnp.bool_:
+        raise TypeError(f"{name} is {what(rate)}, {expected}")
+    if not isinstance(rate, jax.core.Tracer) and not 0 <= rate < 1:
+        raise ValueError(f"{name} is {rate}, {expected}: the share that is dropped, not the share that is kept")
 
 
-def _what(value) -> str:
+def what(value: Any) -> str:
+    """A value in words, for a message."""
     kind = type(value).__name__
     if isinstance(value, int | float | complex | str | bool | None):
         return f"{value!r}, {'an' if kind[0] in 'aeiou' else 'a'} {kind}" if value is not None else "None"

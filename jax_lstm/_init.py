@@ -1,27 +1,30 @@
-"""Initialisers: arrays for a layer, from a key; and the notebook's dictionary of gates."""
+"""Initializers: the weights of a layer or a stack, from a key."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm import _checks
-from jax_lstm._types import GATES, Clip, Coupled, DiagonalParams, LayerNorm, LSTMParams, Params
+from jax_lstm._types import GATES, Bidirectional, Clip, Coupled, DiagonalParams, Layer, LayerNorm, LSTMParams, Params
+
+if TYPE_CHECKING:
+    from jaxtyping import PRNGKeyArray
 
 Initializer = Callable[..., jax.Array]
-"""`(key, shape, dtype) -> array`, as in `jax.nn.initializers`; called once a gate."""
+"""`(key, shape, dtype) -> array`, as in `jax.nn.initializers`; called once per gate."""
 
 _glorot = jax.nn.initializers.glorot_uniform()
 
 
-def _orthogonal(key, shape, dtype):
-    # One matrix at a time also under vmap: two batched QR factorisations in one program can wait for each other for ever on a CPU of
+def _orthogonal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    # One matrix at a time under vmap too: two batched QR factorizations in one program can wait for each other for ever on a CPU of
     # two cores (jaxlib 0.10: each holds a thread of the pool while it waits for the pool).
-    wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype  # there is no QR factorisation of half precision
+    wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype  # there is no QR factorization of half precision
     return jax.custom_batching.sequential_vmap(lambda key: jax.nn.initializers.orthogonal()(key, shape, wide))(key).astype(dtype)
 
 
@@ -32,22 +35,23 @@ def uniform(hidden: int) -> Initializer:
     >>> bool(abs(uniform(4)(jax.random.key(0), (100,))).max() <= 0.5)
     True
     """
-    bound = 1 / np.sqrt(_size(hidden, "hidden"))
+    bound = 1 / np.sqrt(_checks.check_size(hidden, "hidden"))
 
-    def initialise(key, shape, dtype=jnp.float32):
+    def initializer(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
-    return initialise
+    return initializer
 
 
 def init(
-    key: jax.Array,
+    key: PRNGKeyArray,
     features: int,
     hidden: int,
     *,
     input_init: Initializer = _glorot,
     recurrent_init: Initializer = _orthogonal,
-    forget_bias: float = 1.0,
+    bias_init: Initializer = jax.nn.initializers.zeros,
+    forget_bias: float | None = None,
     bias: bool = True,
     peephole: bool = False,
     projection: int | None = None,
@@ -55,43 +59,50 @@ def init(
     coupled: bool = False,
     diagonal: bool = False,
     clip: Clip | None = None,
-    dtype=None,
+    dtype: Any = None,
 ) -> Params:
     """The weights of one layer: orthogonal recurrent blocks, Glorot input blocks, zero biases but for the forget gate's.
 
     Args:
         key: a key of `jax.random`.
-        features: how many inputs a step has.
-        hidden: how many units the layer has.
-        input_init: the initialiser of each gate's block of `w_x (features, hidden)`.
-        recurrent_init: the initialiser of each gate's block of `w_h (out, hidden)`. A diagonal layer has a vector a gate there, and
+        features: the number of inputs of a step.
+        hidden: the number of units.
+        input_init: the initializer of each gate's block of `w_x (features, hidden)`.
+        recurrent_init: the initializer of each gate's block of `w_h (out, hidden)`. A diagonal layer has a vector per gate there, and
             draws it uniform in ±1/sqrt(hidden) whatever is given here.
-        forget_bias: the forget gate's bias (Jozefowicz et al. 2015 on why it is one).
+        bias_init: the initializer of each gate's block of `b (hidden,)`.
+        forget_bias: what the forget gate's block of `b` is set to, in place of `bias_init`. Where None it is one (Jozefowicz et al. 2015
+            on why) if `bias_init` is not given, and `bias_init`'s if it is.
         bias: whether there are biases at all.
-        peephole: whether there are peepholes; they begin at zero.
+        peephole: whether there are peepholes; they start at zero.
         projection: the width of a recurrent projection (Glorot).
-        norm: layer normalisation, with gains of one.
+        norm: layer normalization, with scales of one.
         coupled: whether the forget gate is one minus the input gate.
         diagonal: whether the recurrence is elementwise (`DiagonalParams`).
         clip: bounds on the cell state or the pre-activations.
         dtype: the dtype of all arrays; JAX's default float where None.
 
     Raises:
-        ValueError: a size below one, a projection of a diagonal layer, or a forget bias where there is no such bias.
+        ValueError: a size below one, a projection of a diagonal layer, or biases for a layer that has none.
+
+    PyTorch's initial distribution is `uniform(hidden)` for all three initializers (it has two biases, which the one here is the sum of:
+    `bias_init=lambda key, *rest: sum(uniform(hidden)(k, *rest) for k in jax.random.split(key))`).
 
     >>> import jax
     >>> params = init(jax.random.key(0), features=3, hidden=5)
     >>> params.w_x.shape, params.w_h.shape, params.b[5:10].tolist()
     ((3, 20), (5, 20), [1.0, 1.0, 1.0, 1.0, 1.0])
     """
-    features, hidden = _size(features, "features"), _size(hidden, "hidden")
+    features, hidden = _checks.check_size(features, "features"), _checks.check_size(hidden, "hidden")
     dtype = _checks.float_dtype(dtype)
     _checks.check_key(key)
-    if forget_bias != 1.0 and (coupled or not bias):
-        raise ValueError(f"forget_bias is {forget_bias} on a layer that has none, expected the default: it is coupled, or has no biases")
+    if forget_bias is not None and (coupled or not bias):
+        raise ValueError(
+            f"forget_bias is {forget_bias} on a layer that has none, expected None: it is coupled, or has no biases"
+        )
     if diagonal and projection is not None:
-        raise ValueError(f"projection is {projection} on a diagonal layer, expected None: its units see themselves alone")
-    out = hidden if projection is None else _size(projection, "projection")
+        raise ValueError(f"projection is {projection} on a diagonal layer, expected None: its units see only themselves")
+    out = hidden if projection is None else _checks.check_size(projection, "projection")
     gates = len(GATES) - coupled
     keys = jax.random.split(key, 2 * gates + 1)
     w_x = jnp.concatenate([input_init(k, (features, hidden), dtype) for k in keys[:gates]], axis=1)
@@ -99,34 +110,105 @@ def init(
         w_h = uniform(hidden)(keys[gates], (gates * hidden,), dtype)
     else:
         w_h = jnp.concatenate([recurrent_init(k, (out, hidden), dtype) for k in keys[gates:-1]], axis=1)
-    b = jnp.zeros(gates * hidden, dtype)
-    if not coupled:
-        b = b.at[hidden : 2 * hidden].set(forget_bias)
+    b = None
+    if bias:
+        bias_keys = jax.random.split(jax.random.fold_in(key, 0), gates)
+        b = jnp.concatenate([bias_init(k, (hidden,), dtype) for k in bias_keys])
+        if forget_bias is None and bias_init is jax.nn.initializers.zeros:
+            forget_bias = 1.0
+        if forget_bias is not None and not coupled:
+            b = b.at[hidden : 2 * hidden].set(forget_bias)
     fields: dict[str, Any] = {
         "peephole": jnp.zeros((gates - 1, hidden), dtype) if peephole else None,
-        "norm": LayerNorm(*(jnp.ones(gates * hidden, dtype),) * 2, jnp.ones(hidden, dtype), jnp.zeros(hidden, dtype)) if norm else None,
+        "norm": _layer_norm(gates, hidden, dtype) if norm else None,
         "coupled": Coupled() if coupled else None,
         "clip": clip,
     }
     if diagonal:
-        return DiagonalParams(w_x, w_h, b if bias else None, **fields)
+        return DiagonalParams(w_x, w_h, b, **fields)
     fields["projection"] = None if projection is None else _glorot(keys[-1], (hidden, out), dtype)
-    return LSTMParams(w_x, w_h, b if bias else None, **fields)
+    return LSTMParams(w_x, w_h, b, **fields)
 
 
-def chrono(params: Params, key: jax.Array, longest: int) -> Params:
-    """The parameters with chrono biases for dependencies of up to `longest` steps (Tallec and Ollivier 2018).
+def init_network(
+    key: PRNGKeyArray,
+    features: int,
+    hidden: Sequence[int],
+    *,
+    bidirectional: bool = False,
+    input_init: Initializer = _glorot,
+    recurrent_init: Initializer = _orthogonal,
+    bias_init: Initializer = jax.nn.initializers.zeros,
+    forget_bias: float | None = None,
+    bias: bool = True,
+    peephole: bool = False,
+    projection: int | None = None,
+    norm: bool = False,
+    coupled: bool = False,
+    diagonal: bool = False,
+    clip: Clip | None = None,
+    dtype: Any = None,
+) -> tuple[Layer, ...]:
+    """The weights of a stack: one layer for each size in `hidden`.
 
-    `b_f = log(u)` with `u` uniform in [1, longest - 1], `b_i = -b_f`, the other biases as they are. A coupled layer has no forget bias
-    of its own: its input gate gets `-b_f`, which is the same thing said once.
+    Args:
+        key: a key of `jax.random`.
+        features: the number of inputs of a step.
+        hidden: the number of units of each layer, from the input to the output.
+        bidirectional: whether every layer is `Bidirectional(forward, backward)`.
+        input_init, recurrent_init, bias_init, forget_bias, bias, peephole, projection, norm, coupled, diagonal, clip, dtype: as in `init`,
+            for every layer.
+
+    Raises:
+        ValueError: no layer at all, or what `init` refuses.
 
     >>> import jax
-    >>> params = chrono(init(jax.random.key(0), features=1, hidden=4), jax.random.key(1), longest=100)
+    >>> [layer.w_x.shape for layer in init_network(jax.random.key(0), features=3, hidden=[5, 4])]
+    [(3, 20), (5, 16)]
+    """
+    if isinstance(hidden, int) or not len(hidden):
+        raise ValueError(f"hidden is {hidden!r}, expected one size per layer, as in [64, 64]")
+    _checks.check_key(key)
+    layers: list[Layer] = []
+    for layer_key, size in zip(jax.random.split(key, len(hidden)), hidden, strict=True):
+        ends = [
+            init(
+                direction_key,
+                features,
+                size,
+                input_init=input_init,
+                recurrent_init=recurrent_init,
+                bias_init=bias_init,
+                forget_bias=forget_bias,
+                bias=bias,
+                peephole=peephole,
+                projection=projection,
+                norm=norm,
+                coupled=coupled,
+                diagonal=diagonal,
+                clip=clip,
+                dtype=dtype,
+            )
+            for direction_key in (jax.random.split(layer_key) if bidirectional else [layer_key])
+        ]
+        layers.append(Bidirectional(*ends) if bidirectional else ends[0])
+        features = sum(params.out for params in ends)
+    return tuple(layers)
+
+
+def chrono(key: PRNGKeyArray, params: Params, longest: int) -> Params:
+    """The parameters with chrono biases for dependencies of up to `longest` steps (Tallec and Ollivier 2018).
+
+    `b_f = log(u)` with `u` uniform in [1, longest - 1], `b_i = -b_f`, the other biases as they are. A coupled layer has no separate
+    forget bias: its input gate gets `-b_f`, which has the same effect.
+
+    >>> import jax
+    >>> params = chrono(jax.random.key(1), init(jax.random.key(0), features=1, hidden=4), longest=100)
     >>> bool((params.b[:4] == -params.b[4:8]).all())
     True
     """
-    sizes = _checks.check_params(params)
     _checks.check_key(key)
+    sizes = _checks.check_params(params)
     if params.b is None:
         raise ValueError("params.b is None, expected biases to set: make the layer with bias=True")
     if not isinstance(longest, int) or longest < 3:
@@ -136,74 +218,6 @@ def chrono(params: Params, key: jax.Array, longest: int) -> Params:
     return params._replace(b=b if params.coupled is not None else b.at[sizes.hidden : 2 * sizes.hidden].set(forget))
 
 
-def from_gates(gates: Mapping[str, Sequence], *, diagonal: bool = False, dtype=None) -> Params:
-    """A layer from the notebook's dictionary: for each of "forget", "input", "cell" and "output" a triple `(W, U, b)`.
-
-    Args:
-        gates: `W` weighs the input, `U` the last hidden state, `b` is the bias: scalars for one feature and one unit, or arrays
-            `W (features, hidden)`, `U (hidden, hidden)`, `b (hidden,)`.
-        diagonal: take `U` as `(hidden,)`, each unit seeing itself alone, and `W` as `(features, hidden)`, or `(hidden,)` for one feature:
-            what the notebook computes when its numbers are arrays.
-        dtype: the dtype of the result; that of the arrays where None, or JAX's default float where they are Python numbers.
-
-    Returns:
-        `LSTMParams`, or `DiagonalParams` where `diagonal`.
-
-    Raises:
-        ValueError: a gate that is missing, unknown or not a triple, or shapes that do not fit.
-
-    >>> from_gates({"forget": (0.5, 0.1, 0), "input": (0.6, 0.2, 0), "cell": (0.7, 0.3, 0), "output": (0.8, 0.4, 0)}).w_x.tolist()
-    [[0.6000000238418579, 0.5, 0.699999988079071, 0.800000011920929]]
-    """
-    wanted = ["cell" if gate == "candidate" else gate for gate in GATES]
-    if not isinstance(gates, Mapping):
-        raise TypeError(f"gates is a {type(gates).__name__}, expected a mapping with the keys {', '.join(wanted)}")
-    said = [f"has no {name!r}" for name in wanted if name not in gates]
-    said += [f"has an unknown {name!r}" for name in gates if name not in wanted]
-    if said:
-        raise ValueError(f"gates {' and '.join(said)}, expected the keys {', '.join(wanted)}")
-    for name in wanted:
-        if not isinstance(gates[name], Sequence) or len(gates[name]) != 3:
-            raise ValueError(f"gates[{name!r}] is {gates[name]!r}, expected three values: input weight, recurrent weight, bias")
-        for role, value in zip(("W", "U", "b"), gates[name], strict=True):
-            if isinstance(value, str | bool | None | Sequence | Mapping):
-                raise TypeError(f"gates[{name!r}]: {role} is {value!r}, expected a number or an array")
-    if dtype is None:
-        dtype = jnp.result_type(float, *(value for name in wanted for value in gates[name]))
-    blocks = [_gate_block(name, [jnp.asarray(value, dtype) for value in gates[name]], diagonal) for name in wanted]
-    for name, block in zip(wanted, blocks, strict=True):
-        shapes, expected = (tuple(part.shape for part in one[:2]) for one in (block, blocks[0]))
-        if shapes != expected:
-            raise ValueError(f"gates[{name!r}] has W and U of shapes {shapes}, expected {expected}, as {wanted[0]!r} has them")
-    w_x, w_h, b = (jnp.concatenate(parts, axis=-1) for parts in zip(*blocks, strict=True))
-    params = DiagonalParams(w_x, w_h, b) if diagonal else LSTMParams(w_x, w_h, b)
-    _checks.check_params(params, "from_gates(gates)")
-    return params
-
-
-def _gate_block(name: str, triple: Sequence[jax.Array], diagonal: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One gate's three arrays in full rank, or a refusal of the one that does not fit."""
-    w, u, b = triple
-    if u.ndim == 0:
-        u = u.reshape((1,) if diagonal else (1, 1))
-    if w.ndim == 0 or (diagonal and w.ndim == 1):
-        w = w.reshape(1, -1)
-    hidden = u.shape[-1]
-    if b.ndim == 0:
-        b = jnp.broadcast_to(b, hidden)
-    recurrent = (hidden,) if diagonal else (hidden, hidden)
-    for role, value, expected in (("W", w, (*w.shape[:1], hidden)), ("U", u, recurrent), ("b", b, (hidden,))):
-        if value.shape != expected:
-            raise ValueError(
-                f"gates[{name!r}]: {role} has shape {value.shape}, expected {expected}: W (features, hidden), b (hidden,), "
-                "and U (hidden, hidden), or (hidden,) with diagonal=True"
-            )
-    return w, u, b
-
-
-def _size(value, name: str) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}, expected a whole number")
-    if value < 1:
-        raise ValueError(f"{name} is {value}, expected at least 1")
-    return int(value)
+def _layer_norm(gates: int, hidden: int, dtype: Any) -> LayerNorm:
+    wide, units = jnp.ones(gates * hidden, dtype), jnp.ones(hidden, dtype)
+    return LayerNorm(scale_x=wide, scale_h=wide, scale_c=units, bias_c=jnp.zeros_like(units))

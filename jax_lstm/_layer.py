@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jax_lstm import _checks
+from jax_lstm import _check_calls, _checks
 from jax_lstm._sharding import over_batch
-from jax_lstm._step import Shared, Steps, silence
+from jax_lstm._step import Shared, Steps, zero_invalid
 from jax_lstm._types import Carry, Params, Trace, Zoneout
-from jax_lstm.schedules import SCHEDULES, Choice, choose
+from jax_lstm.schedules import SCHEDULES, Choice, choose, describe, platform_of, run_schedule
 from jax_lstm.schedules.scan import scan_trace
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Integer
+
+
+class _Inputs(NamedTuple):
+    """The arguments of a layer over time, as `lstm` documents them."""
+
+    xs: Any
+    carry: Carry | None = None
+    lengths: Any = None
+    mask: Any = None
+    resets: Any = None
+    reset_to: Carry | None = None
+    recurrent_mask: Any = None
+    zoneout: Zoneout | None = None
 
 
 def lstm(
     params: Params,
-    xs: jax.Array,
+    xs: Float[Array, "time *batch features"],
     carry: Carry | None = None,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
+    lengths: Integer[Array, "*batch"] | None = None,
+    mask: Bool[Array, "time *batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
     reset_to: Carry | None = None,
     reverse: bool = False,
-    recurrent_mask: jax.Array | None = None,
+    recurrent_mask: Float[Array, "*batch out"] | None = None,
     zoneout: Zoneout | None = None,
     schedule: str = "auto",
-) -> tuple[Carry, jax.Array]:
+) -> tuple[Carry, Float[Array, "time *batch out"]]:
     """One LSTM layer over a sequence: `(params, xs, carry) -> (carry, hs)`.
 
     Args:
@@ -38,20 +55,24 @@ def lstm(
         lengths: integers `(*batch)`, how many steps of each sequence are valid, from the first on.
         mask: booleans `(time, *batch)`, true where a step is valid; holes are allowed. A step that is not valid holds the carry and
             emits zeros, and what stands in `xs` there reaches neither a value nor a gradient.
-        resets: booleans `(time, *batch)`, true where the initial carry is put back before the step is taken.
-        reset_to: the carry that a reset puts back, where it is not the initial one: a stream that comes in chunks gives its very first
-            carry here, and each chunk's in `carry`.
+        resets: booleans `(time, *batch)`, true where a sequence starts anew: the carry is set to zeros, or to `reset_to`, before the
+            step, whether the step is valid or not.
+        reset_to: the carry that a reset puts back, where it is not zeros.
         reverse: take the steps from the last to the first; the outputs stay in the order of the inputs.
         recurrent_mask: a factor `(*batch, out)` on the hidden state, the same at all steps (variational dropout, `dropout_mask`).
-        zoneout: which units keep their last state, or how much of it.
-        schedule: how the work is arranged, `"auto"` or one of `jax_lstm.schedules.SCHEDULES`; the result is the same to rounding. All but
-            `"scan"` and `"unrolled"` have no forward-mode derivative (`jax.jvp`, `jax.jacfwd`, `jax.hessian`).
+        zoneout: which units keep their previous state, or how much of it.
+        schedule: how the work is arranged, `"auto"` or one of `jax_lstm.schedules.SCHEDULES`; the result is the same up to rounding.
 
     Returns:
         The last carry, and the hidden states `(time, *batch, out)`; what is not used costs nothing under `jit`.
 
     Raises:
-        ValueError: a shape or a value that does not fit. TypeError: a dtype or a type that does not.
+        ValueError: a shape or a value that does not fit, or a schedule that cannot run this call. TypeError: a dtype or a type that does
+            not fit.
+
+    Derivatives: every schedule has reverse mode (`jax.grad`, `jax.vjp`), also of a gradient (`jax.hessian`, Hessian-vector products).
+    Forward mode of the layer itself (`jax.jvp`, `jax.jacfwd`) belongs to `"scan"` and `"unrolled"`; `"auto"` takes `"scan"` for it where
+    it sees it, which it cannot below a `jax.jit` that is itself differentiated: ask for `schedule="scan"` there.
 
     >>> import jax, jax.numpy as jnp
     >>> from jax_lstm import init
@@ -60,30 +81,33 @@ def lstm(
     >>> hs.shape, carry.h.shape, bool((hs[4:, 1] == 0).all())
     ((7, 2, 5), (2, 5), True)
     """
-    arguments = _check(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout)
-    _checks.check_schedule(schedule, ("auto", *SCHEDULES))
+    params, inputs = _check(params, _Inputs(xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout))
+    _checks.check_choice(schedule, "schedule", ("auto", *SCHEDULES))
+    run = partial(_lstm, params, inputs, reverse=bool(reverse), platform=platform_of(inputs.xs))
     try:
-        return _lstm(*arguments, reverse=bool(reverse), schedule=schedule)
+        return run(schedule=schedule)
     except TypeError as error:
-        if "forward-mode" in str(error):
-            raise TypeError(f'schedule="{schedule}" has no forward-mode derivative (jvp, jacfwd): ask for schedule="scan"') from error
-        raise
+        if "forward-mode" not in str(error):
+            raise
+        if schedule == "auto":
+            return run(schedule="scan")
+        raise TypeError(f'schedule="{schedule}" has no forward mode (jvp, jacfwd): ask for schedule="scan"') from error
 
 
 def trace(
     params: Params,
-    xs: jax.Array,
+    xs: Float[Array, "time *batch features"],
     carry: Carry | None = None,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
+    lengths: Integer[Array, "*batch"] | None = None,
+    mask: Bool[Array, "time *batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
     reset_to: Carry | None = None,
     reverse: bool = False,
-    recurrent_mask: jax.Array | None = None,
+    recurrent_mask: Float[Array, "*batch out"] | None = None,
     zoneout: Zoneout | None = None,
 ) -> tuple[Carry, Trace]:
-    """One LSTM layer, explained: as `lstm`, but the second value holds the six values of every step, `(time, *batch, hidden)` each.
+    """One LSTM layer, explained: as `lstm`, but the second value is the `Trace` of every step, with a leading time axis.
 
     >>> import jax, jax.numpy as jnp
     >>> from jax_lstm import init
@@ -92,84 +116,122 @@ def trace(
     >>> values.forget_gate.shape, bool((values.hidden_state[-1] == carry.h).all())
     ((4, 2), True)
     """
-    return _trace(*_check(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout), reverse=bool(reverse))
+    inputs = _Inputs(xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout)
+    return _trace(*_check(params, inputs), reverse=bool(reverse))
 
 
-def explain_schedule(params: Params, xs: jax.Array, backend: str | None = None) -> Choice:
-    """What `schedule="auto"` would choose for a layer and its input on one device, and why.
+def explain_schedule(
+    params: Params,
+    xs: Float[Array, "time *batch features"],
+    carry: Carry | None = None,
+    *,
+    lengths: Integer[Array, "*batch"] | None = None,
+    mask: Bool[Array, "time *batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reset_to: Carry | None = None,
+    reverse: bool = False,
+    recurrent_mask: Float[Array, "*batch out"] | None = None,
+    zoneout: Zoneout | None = None,
+    platform: str | None = None,
+) -> Choice:
+    """What `schedule="auto"` would choose for a call of `lstm` on one device, why, and why not each other schedule.
+
+    Args:
+        params, xs, carry, lengths, mask, resets, reset_to, reverse, recurrent_mask, zoneout: as in `lstm`.
+        platform: "cpu", "gpu" or "tpu"; that of `xs`, or JAX's default, where None.
 
     >>> import jax, jax.numpy as jnp
     >>> from jax_lstm import init
-    >>> explain_schedule(init(jax.random.key(0), features=1, hidden=2), jnp.ones((3, 1))).reason
-    '3 steps are at most 4: a loop costs more than it saves'
+    >>> choice = explain_schedule(init(jax.random.key(0), features=1, hidden=2), jnp.ones((3, 1)), platform="gpu")
+    >>> choice.schedule, choice.passed_over["scan"]
+    ('unrolled', "JAX's own gradient of a loop makes the products of the weights' gradients at every step")
     """
-    _checks.check_sequence(params, xs)
-    return choose(params, xs.shape, backend)
+    params, inputs = _check(params, _Inputs(xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout))
+    platform = platform_of(inputs.xs) if platform is None else platform
+    _checks.check_choice(platform, "platform", ("cpu", "gpu", "tpu"))
+
+    def problem(params: Params, inputs: _Inputs) -> Choice:
+        nonlocal choice
+        choice = choose(describe(*_arrange(params, inputs), reverse=bool(reverse), platform=platform))
+
+    choice: Choice
+    jax.eval_shape(problem, params, inputs)
+    return choice
 
 
-def zero_carry(params: Params, xs: jax.Array) -> Carry:
-    """A carry of zeros for the batch axes of `xs (time, *batch, features)`, sharded as `xs` is.
+def zero_carry(params: Params, batch_shape: tuple[int, ...] = (), dtype: Any = None) -> Carry:
+    """A carry of zeros, `h (*batch_shape, out)` and `c (*batch_shape, hidden)`.
 
-    >>> import jax, jax.numpy as jnp
+    Args:
+        params: the layer, for its sizes.
+        batch_shape: the batch axes; `()` for one sequence.
+        dtype: that of the parameters where None.
+
+    >>> import jax
     >>> from jax_lstm import init
-    >>> zero_carry(init(jax.random.key(0), features=3, hidden=5), jnp.ones((7, 2, 3))).c.shape
+    >>> zero_carry(init(jax.random.key(0), features=3, hidden=5), (2,)).c.shape
     (2, 5)
     """
-    sizes = _checks.check_sequence(params, xs)
-    like = jnp.zeros_like(xs[0, ..., :1])  # taken from xs, so that it has the sharding and the manual axes of its batch
-    return Carry(*(jnp.broadcast_to(like, (*like.shape[:-1], size)) for size in (sizes.out, sizes.hidden)))
+    sizes = _checks.check_params(params)
+    batch_shape = _checks.check_shape(batch_shape, "batch_shape")
+    dtype = params.w_x.dtype if dtype is None else _checks.float_dtype(dtype)
+    return Carry(jnp.zeros((*batch_shape, sizes.out), dtype), jnp.zeros((*batch_shape, sizes.hidden), dtype))
 
 
-def _check(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout):
+def _check(params: Params, inputs: _Inputs) -> tuple[Params, _Inputs]:
     """The arguments as arrays, or a refusal."""
-    params, xs, carry = jax.tree.map(_array, (params, xs, carry))
-    lengths, mask, resets, reset_to, recurrent_mask = jax.tree.map(_array, (lengths, mask, resets, reset_to, recurrent_mask))
-    sizes = _checks.check_sequence(params, xs)
-    if carry is not None:
-        _checks.check_carry(carry, sizes, xs.shape[1:-1], xs.dtype)
-    _checks.check_valid(lengths, mask, xs)
-    if resets is not None:
-        _checks.check_flags(resets, "resets", xs)
-    if reset_to is not None:
-        if resets is None:
-            raise ValueError("reset_to is given without resets, expected both or none: resets say when it is put back")
-        _checks.check_carry(reset_to, sizes, xs.shape[1:-1], xs.dtype, "reset_to")
-    if recurrent_mask is not None:
-        _checks.check_recurrent_mask(recurrent_mask, sizes, xs)
+    zoneout = inputs.zoneout  # apart, as its rates stay Python numbers, whose values can be checked
+    params, inputs = _checks.as_arrays((params, inputs._replace(zoneout=None)))
+    xs = inputs.xs
+    sizes = _check_calls.check_sequence(params, xs)
+    if inputs.carry is not None:
+        _checks.check_carry(inputs.carry, sizes, xs.shape[1:-1], xs.dtype)
+    _check_calls.check_valid(inputs.lengths, inputs.mask, xs)
+    if inputs.resets is not None:
+        _check_calls.check_flags(inputs.resets, "resets", xs)
+    if inputs.reset_to is not None:
+        _checks.check_given_with(inputs.resets, "resets", "reset_to", "resets say when it is put back")
+        _checks.check_carry(inputs.reset_to, sizes, xs.shape[1:-1], xs.dtype, "reset_to")
+    if inputs.recurrent_mask is not None:
+        _check_calls.check_recurrent_mask(inputs.recurrent_mask, sizes, xs)
     if zoneout is not None:
-        _checks.check_zoneout(zoneout, sizes, xs)
-    return params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout
+        _check_calls.check_zoneout(zoneout, sizes, xs)
+    return params, inputs._replace(zoneout=zoneout)
 
 
-def _arrange(params, xs, carry, lengths, mask, resets, reset_to, recurrent_mask, zoneout) -> tuple[Params, Shared, Steps]:
-    """The arguments in the form every schedule takes: what all steps share, and what differs from step to step."""
-    valid = mask
+def _arrange(params: Params, inputs: _Inputs) -> tuple[Params, Shared, Steps]:
+    """The arguments in the form that every schedule takes: what all steps share, and what differs from step to step."""
+    xs, lengths, valid = inputs.xs, inputs.lengths, inputs.mask
     if lengths is not None:
+        lengths = lengths.astype(jnp.int32)  # a small integer type may not hold the number of steps
         times = jnp.expand_dims(jnp.arange(xs.shape[0], dtype=jnp.int32), range(1, xs.ndim - 1))
-        valid = times < lengths.astype(jnp.int32)[None]  # a small type of lengths may not hold the number of steps
-    drawn = share = None
-    if zoneout is not None:
-        drawn = Zoneout(*(keep if jnp.ndim(keep) else None for keep in zoneout))
-        share = Zoneout(*(None if jnp.ndim(keep) else keep for keep in zoneout))
-    carry = zero_carry(params, xs) if carry is None else carry
-    if resets is not None and reset_to is None:
-        reset_to = carry
-    return params, Shared(carry, recurrent_mask, share, reset_to), Steps(silence(xs, valid), valid, resets, drawn)
+        valid = times < lengths[None]
+    drawn = shares = None
+    if inputs.zoneout is not None:
+        drawn = Zoneout(*(keep if jnp.ndim(keep) else None for keep in inputs.zoneout))
+        shares = Zoneout(*(None if jnp.ndim(keep) else keep for keep in inputs.zoneout))
+    carry = _zeros_beside(params, xs) if inputs.carry is None else inputs.carry
+    shared = Shared(carry, inputs.recurrent_mask, shares, inputs.reset_to, lengths)
+    return params, shared, Steps(zero_invalid(xs, valid), valid, inputs.resets, drawn)
 
 
-@partial(jax.jit, static_argnames=("reverse", "schedule"))
-def _lstm(*arguments, reverse, schedule):
-    def run(params, shared, steps):
-        name = choose(params, steps.x.shape).schedule if schedule == "auto" else schedule
-        return SCHEDULES[name](params, shared, steps, reverse=reverse)
+def _zeros_beside(params: Params, xs: jax.Array) -> Carry:
+    """A carry of zeros with the sharding and the manual axes of the batch of `xs`."""
+    like = jnp.zeros_like(xs[0, ..., :1])
+    return Carry(*(jnp.broadcast_to(like, (*like.shape[:-1], size)) for size in (params.out, params.hidden)))
 
-    return over_batch(run, *_arrange(*arguments))
+
+@partial(jax.jit, static_argnames=("reverse", "platform", "schedule"))
+def _lstm(
+    params: Params, inputs: _Inputs, *, reverse: bool, platform: str, schedule: str
+) -> tuple[Carry, jax.Array]:
+    def run(params: Params, shared: Shared, steps: Steps) -> tuple[Carry, jax.Array]:
+        problem = describe(params, shared, steps, reverse=reverse, platform=platform)
+        return run_schedule(schedule, problem, params, shared, steps)
+
+    return over_batch(run, *_arrange(params, inputs))
 
 
 @partial(jax.jit, static_argnames="reverse")
-def _trace(*arguments, reverse):
-    return over_batch(partial(scan_trace, reverse=reverse), *_arrange(*arguments))
-
-
-def _array(value):
-    return value if isinstance(value, jax.Array) else jnp.asarray(value)
+def _trace(params: Params, inputs: _Inputs, *, reverse: bool) -> tuple[Carry, Trace]:
+    return over_batch(partial(scan_trace, reverse=reverse), *_arrange(params, inputs))

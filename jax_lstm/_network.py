@@ -2,46 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jax_lstm import _checks
-from jax_lstm._init import init
-from jax_lstm._layer import lstm, trace
+from jax_lstm import _check_calls, _checks
+from jax_lstm._cell import cell
+from jax_lstm._layer import lstm, trace, zero_carry
 from jax_lstm._regularize import dropout_mask, zoneout_masks
-from jax_lstm._types import Bidirectional, Carry, FinalCarries, Params, Zoneout
+from jax_lstm._types import Bidirectional, Carry, FinalCarries, Layer, Params, Trace, Zoneout, directions
 
-Layer = Params | Bidirectional
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
+
+Carries = Sequence[Carry | Bidirectional[Carry]]
+"""One carry per layer; a pair of them for a bidirectional layer."""
+
+
+class _Inputs(NamedTuple):
+    """The arguments of a stack, as `network` documents them; a regularizer that is off is None."""
+
+    layers: tuple[Layer, ...]
+    xs: Any
+    carries: Any
+    lengths: Any
+    mask: Any
+    resets: Any
+    reset_to: Any
+    dropout: Any
+    recurrent_dropout: Any
+    zoneout: Zoneout | None
+    key: Any
+
+
+def network_step(
+    layers: Sequence[Params], carries: Sequence[Carry], x: Float[Array, "*batch features"]
+) -> tuple[tuple[Carry, ...], Float[Array, "*batch out"]]:
+    """One step of a stack, `(layers, carries, x) -> (carries, h)`: what an agent or a stream calls, and `jax.lax.scan` drives.
+
+    Args:
+        layers: `LSTMParams` or `DiagonalParams`, from the input to the output.
+        carries: one carry per layer; start from `zero_carries(layers, batch_shape)`.
+        x: the input of the step `(*batch, features)`.
+
+    Returns:
+        The next carries, and the hidden state of the last layer `(*batch, out)`.
+
+    Raises:
+        ValueError: a shape that does not fit, or a bidirectional layer, whose backward direction has no single step. TypeError: a dtype or
+            a type that does not fit.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from functools import partial
+    >>> from jax_lstm import init_network
+    >>> layers = init_network(jax.random.key(0), features=3, hidden=[5, 4])
+    >>> xs = jnp.ones((7, 2, 3))
+    >>> carries, hs = jax.lax.scan(partial(network_step, layers), zero_carries(layers, (2,)), xs)
+    >>> hs.shape
+    (7, 2, 4)
+    """
+    layers, carries, x = _checks.as_arrays((_checks.check_stack(layers), carries, x))
+    for position, layer in enumerate(layers):
+        if isinstance(layer, Bidirectional):
+            raise ValueError(
+                f"layers[{position}] is bidirectional, expected one direction: its backward pass needs the whole sequence, "
+                "so give it to network"
+            )
+    _checks.check_float(x, "x")
+    _checks.check_layers(layers, x.shape[-1] if x.ndim else 0, x.dtype)
+    carries = _check_calls.check_carries(carries, layers, x.shape[:-1], x.dtype)
+    after = []
+    for params, carry in zip(layers, carries, strict=True):
+        carry, _ = cell(params, carry, x)
+        after.append(carry)
+        x = carry.h
+    return tuple(after), x
+
+
+def zero_carries(
+    layers: Sequence[Layer], batch_shape: tuple[int, ...] = (), dtype: Any = None
+) -> tuple[Any, ...]:
+    """Carries of zeros for a stack: one `zero_carry` per layer, `Bidirectional` of two for a bidirectional one.
+
+    Args:
+        layers: the stack, for its sizes.
+        batch_shape: the batch axes; `()` for one sequence.
+        dtype: that of the parameters where None.
+
+    >>> import jax
+    >>> from jax_lstm import init_network
+    >>> layers = init_network(jax.random.key(0), features=3, hidden=[5, 4])
+    >>> [carry.h.shape for carry in zero_carries(layers, (2,))]
+    [(2, 5), (2, 4)]
+    """
+    carries = []
+    for layer in _checks.check_stack(layers):
+        parts = [zero_carry(params, batch_shape, dtype) for _, params in directions(layer)]
+        carries.append(parts[0] if len(parts) == 1 else Bidirectional(*parts))
+    return tuple(carries)
 
 
 def network(
     layers: Sequence[Layer],
-    xs: jax.Array,
-    carries: Sequence[Carry | Bidirectional] | None = None,
+    xs: Float[Array, "time *batch features"],
+    carries: Carries | None = None,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
-    reset_to: Sequence[Carry | Bidirectional] | None = None,
+    lengths: Integer[Array, "*batch"] | None = None,
+    mask: Bool[Array, "time *batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reset_to: Carries | None = None,
     reverse: bool = False,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
+    dropout: float | Float[Array, ""] = 0.0,
+    recurrent_dropout: float | Float[Array, ""] = 0.0,
     zoneout: Zoneout | None = None,
-    key: jax.Array | None = None,
+    key: PRNGKeyArray | None = None,
     schedule: str = "auto",
-) -> tuple[tuple[Carry | FinalCarries, ...], jax.Array]:
+) -> tuple[tuple[Carry | FinalCarries, ...], Float[Array, "time *batch out"]]:
     """A stack of LSTM layers over a sequence: `(layers, xs, carries) -> (carries, hs)`.
 
     Args:
         layers: `LSTMParams`, `DiagonalParams` or `Bidirectional(forward, backward)` of these, from the input to the output. The outputs of
-            the two directions of a layer stand side by side on the feature axis, forward first.
+            the two directions of a layer are concatenated on the feature axis, forward first.
         xs: the inputs `(time, *batch, features)`.
-        carries: one initial carry a layer (`Bidirectional` of two for a bidirectional one); zeros where None.
+        carries: one initial carry per layer (`Bidirectional` of two for a bidirectional one); zeros where None.
         lengths, mask, resets, reverse, schedule: as in `lstm`, for every layer.
-        reset_to: the carries that a reset puts back, one a layer, where they are not the initial ones.
+        reset_to: the carries that a reset puts back, one per layer, where they are not zeros.
         dropout: the share of each layer's outputs that the next layer does not see.
         recurrent_dropout: the share of the hidden state that a layer's own products do not see.
         zoneout: `Zoneout(hidden, cell)`, two rates: with a key which units keep their state is drawn at each step, as in training;
@@ -50,142 +138,145 @@ def network(
             stream that are given the same key share it; zoneout draws anew at each step.
 
     Returns:
-        One final carry a layer, and the last layer's outputs `(time, *batch, out)`. Chunks equal the whole where no layer is
-        bidirectional; where one is, its `FinalCarries` cannot be handed on, and are refused.
+        One final carry per layer, and the last layer's outputs `(time, *batch, out)`. Chunks equal the whole where no layer is
+        bidirectional; where one is, its `FinalCarries` cannot be passed on, and are refused.
 
     Raises:
-        ValueError: a shape or a value that does not fit, or dropout without a key. TypeError: a dtype or a type that does not.
+        ValueError: a shape or a value that does not fit, or dropout without a key. TypeError: a dtype or a type that does not fit.
 
     >>> import jax, jax.numpy as jnp
+    >>> from jax_lstm import init_network
     >>> layers = init_network(jax.random.key(0), features=3, hidden=[5, 4], bidirectional=True)
     >>> carries, hs = network(layers, jnp.ones((7, 2, 3)))
     >>> hs.shape, carries[1].backward.h.shape
     ((7, 2, 8), (2, 4))
     """
-    arguments = _check(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key)
-    return _run(*arguments, one=partial(lstm, schedule=schedule), reverse=bool(reverse))
+    inputs = _check(
+        _Inputs(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key)
+    )
+    ends, outs = _run(inputs, partial(lstm, schedule=schedule), reverse=bool(reverse))
+    return ends, _side_by_side(outs[-1])
 
 
 def trace_network(
     layers: Sequence[Layer],
-    xs: jax.Array,
-    carries: Sequence[Carry | Bidirectional] | None = None,
+    xs: Float[Array, "time *batch features"],
+    carries: Carries | None = None,
     *,
-    lengths: jax.Array | None = None,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
-    reset_to: Sequence[Carry | Bidirectional] | None = None,
+    lengths: Integer[Array, "*batch"] | None = None,
+    mask: Bool[Array, "time *batch"] | None = None,
+    resets: Bool[Array, "time *batch"] | None = None,
+    reset_to: Carries | None = None,
     reverse: bool = False,
-    dropout: float = 0.0,
-    recurrent_dropout: float = 0.0,
+    dropout: float | Float[Array, ""] = 0.0,
+    recurrent_dropout: float | Float[Array, ""] = 0.0,
     zoneout: Zoneout | None = None,
-    key: jax.Array | None = None,
-):
+    key: PRNGKeyArray | None = None,
+) -> tuple[tuple[Carry | FinalCarries, ...], tuple[Trace | Bidirectional[Trace], ...]]:
     """A stack of LSTM layers, explained: as `network`, but the second value is a tuple of every layer's `Trace`.
 
     A bidirectional layer's is `Bidirectional(Trace, Trace)`.
 
     >>> import jax, jax.numpy as jnp
+    >>> from jax_lstm import init_network
     >>> layers = init_network(jax.random.key(0), features=3, hidden=[5, 4])
     >>> [values.forget_gate.shape for values in trace_network(layers, jnp.ones((7, 2, 3)))[1]]
     [(7, 2, 5), (7, 2, 4)]
     """
-    arguments = _check(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key)
-    return _run(*arguments, one=trace, reverse=bool(reverse))
+    inputs = _check(
+        _Inputs(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key)
+    )
+    return _run(inputs, trace, reverse=bool(reverse))
 
 
-def init_network(key: jax.Array, features: int, hidden: Sequence[int], *, bidirectional: bool = False, **options) -> tuple[Layer, ...]:
-    """The weights of a stack: one layer for each size in `hidden`, with the options of `init`.
-
-    Raises:
-        ValueError: no layer at all, or what `init` refuses.
-
-    >>> import jax
-    >>> [layer.w_x.shape for layer in init_network(jax.random.key(0), features=3, hidden=[5, 4])]
-    [(3, 20), (5, 16)]
-    """
-    if isinstance(hidden, int) or not len(hidden):
-        raise ValueError(f"hidden is {hidden!r}, expected one size a layer, as in [64, 64]")
-    _checks.check_key(key)
-    layers: list[Layer] = []
-    for layer_key, size in zip(jax.random.split(key, len(hidden)), hidden, strict=True):
-        if bidirectional:
-            layers.append(Bidirectional(*(init(k, features, size, **options) for k in jax.random.split(layer_key))))
-        else:
-            layers.append(init(layer_key, features, size, **options))
-        out = size if options.get("projection") is None else options["projection"]
-        features = 2 * out if bidirectional else out
-    return tuple(layers)
-
-
-def _check(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key):
-    """The arguments as arrays, None for a regulariser that is off, or a refusal."""
-    if isinstance(layers, Params | Bidirectional) or not isinstance(layers, tuple | list) or not layers:
-        raise TypeError(f"layers is a {type(layers).__name__}, expected a tuple of layers, at least one: (params,)")
-    layers, xs = jax.tree.map(jnp.asarray, (tuple(layers), xs))
-    _checks.check_layers(layers, xs)
-    carries, reset_to = (tuple(given) if isinstance(given, list) else given for given in (carries, reset_to))
-    carries, reset_to = jax.tree.map(jnp.asarray, (carries, reset_to))
-    for name, given in (("carries", carries), ("reset_to", reset_to)):
+def _check(inputs: _Inputs) -> _Inputs:
+    """The arguments as arrays, None for a regularizer that is off, or a refusal."""
+    layers, xs = _checks.as_arrays((_checks.check_stack(inputs.layers), inputs.xs))
+    _checks.check_float(xs, "xs")
+    _check_calls.check_time(xs)
+    _checks.check_layers(layers, xs.shape[-1], xs.dtype)
+    initial = {}
+    for name in ("carries", "reset_to"):
+        given = _checks.as_arrays(getattr(inputs, name))
         if given is not None:
-            _checks.check_carries(given, layers, xs, name)
+            given = _check_calls.check_carries(given, layers, xs.shape[1:-1], xs.dtype, name)
+        initial[name] = given
+    key = inputs.key
     if key is not None:
         _checks.check_key(key)
-    rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout}
-    for name, rate in rates.items():
+    rates = {}
+    for name in ("dropout", "recurrent_dropout"):
+        rate = getattr(inputs, name)
         _checks.check_rate(rate, name)
-        if key is None and (isinstance(rate, jax.core.Tracer) or rate > 0):
-            raise ValueError(f"{name} is {rate} without a key, expected key=jax.random.key(…), or {name}=0.0 for evaluation")
-    if zoneout is not None:
-        if not isinstance(zoneout, Zoneout):
-            raise TypeError(f"zoneout is a {type(zoneout).__name__}, expected Zoneout(hidden, cell) of two rates")
-        for field, rate in zip(Zoneout._fields, zoneout, strict=True):
-            _checks.check_rate(rate, f"zoneout.{field}")
-    off = [None if not isinstance(rate, jax.core.Tracer) and rate == 0 else rate for rate in rates.values()]
-    return layers, xs, carries, lengths, mask, resets, reset_to, *off, zoneout, key
+        is_off = not isinstance(rate, jax.core.Tracer) and rate == 0
+        if key is None and not is_off:
+            raise ValueError(
+                f"{name} is {rate} without a key, expected key=jax.random.key(…), or {name}=0.0 for evaluation"
+            )
+        rates[name] = None if is_off else rate
+    if inputs.zoneout is not None:
+        _check_calls.check_zoneout_type(inputs.zoneout)
+        for field, rate in zip(Zoneout._fields, inputs.zoneout, strict=True):
+            _checks.check_rate(rate, f"zoneout.{field}", optional=True)
+    return inputs._replace(layers=layers, xs=xs, **initial, **rates)
 
 
-def _run(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key, *, one, reverse):
-    ends: list = []
-    outs: list = []
-    keys = [None] * len(layers) if key is None else jax.random.split(key, len(layers))
-    for position, (layer, layer_key) in enumerate(zip(layers, keys, strict=True)):
-        carry, back = (None if given is None else given[position] for given in (carries, reset_to))
-        if dropout is not None and position > 0:
-            layer_key, drop_key = jax.random.split(layer_key)
-            xs = xs * dropout_mask(drop_key, dropout, xs.shape[1:], xs.dtype)[None]
+def _run(
+    inputs: _Inputs, one: Callable[..., tuple[Carry, Any]], *, reverse: bool
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The final carries and the outputs of every layer; `one` runs one layer in one direction."""
+    layers, xs = inputs.layers, inputs.xs
+    keys = [None] * len(layers) if inputs.key is None else jax.random.split(inputs.key, len(layers))
+    ends, outs = [], []
+    for position, (layer, key) in enumerate(zip(layers, keys, strict=True)):
+        if inputs.dropout is not None and position > 0:
+            key, drop_key = jax.random.split(key)
+            xs = xs * dropout_mask(drop_key, inputs.dropout, xs.shape[1:], xs.dtype)[None]
+        parts = directions(layer)
+        initial, back = (
+            [None] * len(parts) if given is None else [part for _, part in directions(given[position])]
+            for given in (inputs.carries, inputs.reset_to)
+        )
+        part_keys = [key] if len(parts) == 1 or key is None else jax.random.split(key)
+        results = []
+        for side, (_, params) in enumerate(parts):
+            noise = _noise(inputs, params, xs, part_keys[side] if key is not None else None)
+            results.append(
+                one(
+                    params,
+                    xs,
+                    initial[side],
+                    lengths=inputs.lengths,
+                    mask=inputs.mask,
+                    resets=inputs.resets,
+                    reset_to=back[side],
+                    reverse=reverse != (side == 1),
+                    **noise,
+                )
+            )
+        part_ends, part_outs = zip(*results, strict=True)
+        ends.append(FinalCarries(*part_ends) if len(parts) == 2 else part_ends[0])
+        outs.append(Bidirectional(*part_outs) if len(parts) == 2 else part_outs[0])
+        xs = _side_by_side(outs[-1])
+    return tuple(ends), tuple(outs)
 
-        def direction(params, carry, back, key, reverse, xs=xs):
-            noise = _noise(params, xs, key, recurrent_dropout, zoneout)
-            return one(params, xs, carry, lengths=lengths, mask=mask, resets=resets, reset_to=back, reverse=reverse, **noise)
 
-        if isinstance(layer, Bidirectional):
-            pair, backs = ((None, None) if given is None else given for given in (carry, back))
-            two = (None, None) if layer_key is None else jax.random.split(layer_key)
-            end_f, out_f = direction(layer.forward, pair[0], backs[0], two[0], reverse)
-            end_b, out_b = direction(layer.backward, pair[1], backs[1], two[1], not reverse)
-            ends.append(FinalCarries(end_f, end_b))
-            outs.append(Bidirectional(out_f, out_b))
-            xs = jnp.concatenate([_hidden(out_f), _hidden(out_b)], axis=-1)
-        else:
-            end, out = direction(layer, carry, back, layer_key, reverse)
-            ends.append(end)
-            outs.append(out)
-            xs = _hidden(out)
-    return tuple(ends), tuple(outs) if one is trace else xs
+def _side_by_side(out: Any) -> jax.Array:
+    """The hidden states of a layer, those of two directions concatenated."""
+    hidden = [part.hidden_state if isinstance(part, Trace) else part for _, part in directions(out)]
+    return hidden[0] if len(hidden) == 1 else jnp.concatenate(hidden, axis=-1)
 
 
-def _hidden(out):
-    return out.hidden_state if hasattr(out, "hidden_state") else out
-
-
-def _noise(params, xs, key, recurrent_dropout, zoneout):
-    """What the regularisers add to the call of one layer in one direction."""
-    noise = {}
-    if recurrent_dropout is not None:
+def _noise(inputs: _Inputs, params: Params, xs: jax.Array, key: Any) -> dict[str, Any]:
+    """What the regularizers add to the call of one layer in one direction."""
+    noise: dict[str, Any] = {}
+    if inputs.recurrent_dropout is not None:
         key, mask_key = jax.random.split(key)
-        out = _checks.check_params(params).out
-        noise["recurrent_mask"] = dropout_mask(mask_key, recurrent_dropout, (*xs.shape[1:-1], out), xs.dtype)
-    if zoneout is not None:
-        noise["zoneout"] = zoneout if key is None else zoneout_masks(key, params, xs, hidden=zoneout.hidden, cell=zoneout.cell)
+        shape = (*xs.shape[1:-1], params.out)
+        noise["recurrent_mask"] = dropout_mask(mask_key, inputs.recurrent_dropout, shape, xs.dtype)
+    if inputs.zoneout is not None:
+        rates = inputs.zoneout
+        noise["zoneout"] = (
+            rates if key is None else zoneout_masks(key, params, xs, hidden=rates.hidden, cell=rates.cell)
+        )
     return noise

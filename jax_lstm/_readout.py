@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import jax
+from typing import TYPE_CHECKING
+
 import jax.numpy as jnp
 
 from jax_lstm import _checks
 from jax_lstm._types import Readout
 
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
-def readout(params: Readout, hs: jax.Array) -> jax.Array:
+
+def readout(params: Readout, hs: Float[Array, "*axes out"]) -> Float[Array, "*axes outputs"]:
     """A linear function of the hidden state: `y = h @ w + b`.
 
     Args:
@@ -43,8 +47,10 @@ def readout(params: Readout, hs: jax.Array) -> jax.Array:
     return y + jnp.expand_dims(params.b, range(y.ndim - 1))
 
 
-def fit_readout(hs: jax.Array, targets: jax.Array, *, bias: bool = True) -> Readout:
-    """The readout with the least squared error, in closed form: `min ||hs @ w + b - targets||²`, the shortest where there are many.
+def fit_readout(
+    hs: Float[Array, "samples out"], targets: Float[Array, "samples outputs"], *, bias: bool = True
+) -> Readout:
+    """The readout with the least squared error, in closed form: `min ||hs @ w + b - targets||²`, that of least norm where there are many.
 
     Args:
         hs: hidden states `(samples, out)`.

@@ -1,15 +1,22 @@
-"""Regularisers: each a pure function of an explicit key. What is drawn is an array, so that a stream can be cut anywhere."""
+"""Regularizers: each a pure function of an explicit key. What is drawn is an array, so that a stream can be cut anywhere."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
-from jax_lstm import _checks
-from jax_lstm._types import LSTMParams, Params, Zoneout
+from jax_lstm import _check_calls, _checks
+from jax_lstm._types import Params, Zoneout
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, PRNGKeyArray
 
 
-def dropout_mask(key: jax.Array, rate: float, shape: tuple[int, ...], dtype=None) -> jax.Array:
+def dropout_mask(
+    key: PRNGKeyArray, rate: float | Float[Array, ""], shape: tuple[int, ...], dtype: Any = None
+) -> Float[Array, "..."]:
     """A factor of 0 with probability `rate`, else of `1 / (1 - rate)`: one mask for all steps (Gal and Ghahramani 2016).
 
     Multiply the inputs by a mask `(*batch, features)`, or give `lstm` a `recurrent_mask (*batch, out)`.
@@ -28,40 +35,48 @@ def dropout_mask(key: jax.Array, rate: float, shape: tuple[int, ...], dtype=None
     return jnp.where(jax.random.bernoulli(key, keep, shape), jnp.asarray(1 / keep, dtype), jnp.zeros((), dtype))
 
 
-def zoneout_masks(key: jax.Array, params: Params, xs: jax.Array, *, hidden: float, cell: float) -> Zoneout:
-    """Which units keep their last state at which step, drawn with the rates `hidden` and `cell` (Krueger et al. 2017).
+def zoneout_masks(
+    key: PRNGKeyArray,
+    params: Params,
+    xs: Float[Array, "time *batch features"],
+    *,
+    hidden: float | Float[Array, ""] | None,
+    cell: float | Float[Array, ""] | None,
+) -> Zoneout:
+    """Which units keep their previous state at which step, drawn with the rates `hidden` and `cell` (Krueger et al. 2017).
 
     Args:
         key: a key of `jax.random`.
         params: the layer, for its sizes.
         xs: its inputs `(time, *batch, features)`, for their axes.
-        hidden: how often a unit keeps its hidden state, in [0, 1).
-        cell: how often it keeps its cell state.
+        hidden: the probability that a unit keeps its hidden state, in [0, 1); None for never.
+        cell: the same for its cell state.
 
     >>> import jax, jax.numpy as jnp
     >>> from jax_lstm import init
     >>> zoneout_masks(jax.random.key(0), init(jax.random.key(1), 3, 5), jnp.ones((7, 2, 3)), hidden=0.1, cell=0.5).cell.shape
     (7, 2, 5)
     """
-    sizes = _checks.check_sequence(params, xs)
+    sizes = _check_calls.check_sequence(params, xs)
     _checks.check_key(key)
-    _checks.check_rate(hidden, "hidden")
-    _checks.check_rate(cell, "cell")
-    keys = jax.random.split(key)
-    return Zoneout(
-        jax.random.bernoulli(keys[0], hidden, (*xs.shape[:-1], sizes.out)),
-        jax.random.bernoulli(keys[1], cell, (*xs.shape[:-1], sizes.hidden)),
-    )
+    masks = []
+    for name, rate, size, mask_key in zip(
+        ("hidden", "cell"), (hidden, cell), (sizes.out, sizes.hidden), jax.random.split(key), strict=True
+    ):
+        _checks.check_rate(rate, name, optional=True)
+        masks.append(None if rate is None else jax.random.bernoulli(mask_key, rate, (*xs.shape[:-1], size)))
+    return Zoneout(*masks)
 
 
-def drop_connect(params: LSTMParams, key: jax.Array, rate: float) -> LSTMParams:
+def drop_connect(key: PRNGKeyArray, params: Params, rate: float | Float[Array, ""]) -> Params:
     """The parameters with recurrent weights dropped at random, those kept scaled by `1 / (1 - rate)` (Merity et al. 2018).
 
     >>> import jax
     >>> from jax_lstm import init
-    >>> params = drop_connect(init(jax.random.key(0), 3, 5), jax.random.key(1), 0.9)
+    >>> params = drop_connect(jax.random.key(1), init(jax.random.key(0), 3, 5), 0.9)
     >>> bool((params.w_h == 0).mean() > 0.5)
     True
     """
+    _checks.check_key(key)
     _checks.check_params(params)
     return params._replace(w_h=params.w_h * dropout_mask(key, rate, params.w_h.shape, params.w_h.dtype))

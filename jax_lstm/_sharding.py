@@ -1,9 +1,10 @@
-"""Where the batch is spread over devices, each runs the whole recurrence on its own rows, and gradients meet once, after it."""
+"""Where the batch is spread over devices, each runs the whole recurrence on its own rows; gradients are summed once, after it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +14,16 @@ from jax_lstm._step import Shared, Steps
 from jax_lstm._types import Params
 
 BATCH = "batch"
-"""The name of the mesh axis that the batch is sharded over; with automatic axes it is how a layer knows."""
+"""The name of the mesh axis that the batch is sharded over; with automatic axes this name is how a layer knows."""
 
 
-def over_batch(run: Callable, params: Params, shared: Shared, steps: Steps):
-    """`run(params, shared, steps)`, on every device by itself where the batch axes of `steps.x` are sharded.
+def over_batch(run: Callable[..., Any], params: Params, shared: Shared, steps: Steps) -> Any:
+    """`run(params, shared, steps)`, on each device separately where the batch axes of `steps.x` are sharded.
 
     An explicit mesh says so in the types. Under an automatic one the first batch axis is taken to lie along the axis named `BATCH`.
     """
     mesh, batch = _batch_spec(steps.x)
-    if not any(batch) or any(_spec_of(leaf) for leaf in jax.tree.leaves(params)):
+    if not any(batch) or any(_is_sharded(leaf) for leaf in jax.tree.leaves(params)):
         return _alone(run)(params, shared, steps)
     axes = {name for entry in batch if entry is not None for name in (entry if isinstance(entry, tuple) else (entry,))}
     specs = (
@@ -36,7 +37,7 @@ def over_batch(run: Callable, params: Params, shared: Shared, steps: Steps):
     return jax.shard_map(_alone(run), mesh=mesh, in_specs=specs, out_specs=outs, axis_names=axes)(params, shared, steps)
 
 
-def _batch_spec(xs):
+def _batch_spec(xs: jax.Array) -> tuple[Any, tuple[Any, ...]]:
     """The mesh of an array `(time, *batch, features)`, and one entry for each batch axis: the mesh axes it lies along, or None."""
     sharding = jax.typeof(xs).sharding
     mesh, count = sharding.mesh, xs.ndim - 2
@@ -49,19 +50,23 @@ def _batch_spec(xs):
     return mesh, ()
 
 
-def _spec_of(leaf) -> bool:
+def _is_sharded(leaf: jax.Array) -> bool:
     return any(jax.typeof(leaf).sharding.spec)
 
 
-def _reshard(mesh, leaf, spec):
+def _reshard(mesh: Any, leaf: jax.Array, spec: PartitionSpec) -> jax.Array:
     return jax.sharding.reshard(leaf, jax.sharding.NamedSharding(mesh, spec)) if jnp.ndim(leaf) else leaf
 
 
-def _alone(run):
-    """`run`, with parameters that are each device's own from the start: their gradients are then added up once, at the end."""
+def _alone(run: Callable[..., Any]) -> Callable[..., Any]:
+    """`run`, with parameters that vary over the devices as the batch does.
 
-    def alone(params, shared, steps):
-        zero = jnp.zeros_like(steps.x[(0,) * steps.x.ndim])
+    Their gradients are then summed over the devices once, at the end, rather than in every step where they meet the batch.
+    """
+
+    def alone(params: Params, shared: Shared, steps: Steps) -> Any:
+        # a zero that varies as the batch does; a sum, as there may be no rows to take one from
+        zero = jnp.zeros_like(steps.x).sum()
         return run(jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), params), shared, steps)
 
     return alone

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import jax
+from jax import export
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float
 
 GATES = ("input", "forget", "candidate", "output")
 """The order of the gate blocks along the last axis of `w_x`, `w_h` and `b`: i, f, g, o. Coupled layers have no forget block."""
 
 
 class Carry(NamedTuple):
-    """What one step hands to the next: hidden state `h (*batch, out)` and cell state `c (*batch, hidden)`.
+    """The recurrent state that one step passes to the next.
 
-    `out` is `hidden`, or the width of the projection where there is one.
+    Args:
+        h: hidden state `(*batch, out)`, where `out` is `hidden`, or the width of the projection.
+        c: cell state `(*batch, hidden)`.
     """
 
-    h: jax.Array
-    c: jax.Array
+    h: Float[Array, "*batch out"]
+    c: Float[Array, "*batch hidden"]
 
 
 class Coupled(NamedTuple):
@@ -28,11 +35,11 @@ class Coupled(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Clip:
-    """Bounds kept in the structure, not in the leaves, so that no optimiser touches them.
+    """Static bounds: part of the tree's structure, not of its leaves, so that no optimiser touches them.
 
     Args:
-        cell: the cell state is clipped to ±`cell` after every update; None leaves it free.
-        gates: the pre-activations of all gates are clipped to ±`gates` (what ONNX calls `clip`).
+        cell: the cell state is clipped to ±`cell` after every update; None for no bound.
+        gates: the pre-activations of all gates are clipped to ±`gates` (what ONNX calls `clip`); None for no bound.
     """
 
     cell: float | None = None
@@ -40,20 +47,23 @@ class Clip:
 
 
 class LayerNorm(NamedTuple):
-    """Gains and bias of a layer-normalised LSTM (Ba et al. 2016, equations 20 to 22), with 1e-5 added to the variances.
+    """Scales and bias of a layer-normalised LSTM (Ba et al. 2016, equations 20 to 22), with 1e-5 added to the variances.
 
-    `scale_x`, `scale_h` `(gates*hidden,)` act on `x @ w_x` and on `h @ w_h`; `scale_c`, `bias_c` `(hidden,)` on the cell state
-    as the output sees it. The biases of the first two are the layer's `b`.
+    Args:
+        scale_x: `(gates*hidden,)`, scales the normalised `x @ w_x`.
+        scale_h: `(gates*hidden,)`, scales the normalised `h @ w_h`; the bias of both is the layer's `b`.
+        scale_c: `(hidden,)`, scales the normalised cell state that the output sees.
+        bias_c: `(hidden,)`, is added to it.
     """
 
-    scale_x: jax.Array
-    scale_h: jax.Array
-    scale_c: jax.Array
-    bias_c: jax.Array
+    scale_x: Float[Array, " gates_hidden"]
+    scale_h: Float[Array, " gates_hidden"]
+    scale_c: Float[Array, " hidden"]
+    bias_c: Float[Array, " hidden"]
 
 
 class LSTMParams(NamedTuple):
-    """The weights of one LSTM layer; an optional field that is there turns its variant on.
+    """The weights of one LSTM layer; an optional field that is present turns its variant on.
 
     Args:
         w_x: input weights `(features, 4*hidden)`, gate blocks in the order of `GATES` (`3*hidden` when coupled).
@@ -66,26 +76,41 @@ class LSTMParams(NamedTuple):
         clip: bounds on the cell state or on the pre-activations.
     """
 
-    w_x: jax.Array
-    w_h: jax.Array
-    b: jax.Array | None
-    peephole: jax.Array | None = None
-    projection: jax.Array | None = None
+    w_x: Float[Array, "features gates_hidden"]
+    w_h: Float[Array, "out gates_hidden"]
+    b: Float[Array, " gates_hidden"] | None
+    peephole: Float[Array, "peepholes hidden"] | None = None
+    projection: Float[Array, "hidden out"] | None = None
     norm: LayerNorm | None = None
     coupled: Coupled | None = None
     clip: Clip | None = None
 
+    @property
+    def features(self) -> int:
+        """The number of inputs of a step."""
+        return int(self.w_x.shape[-2])
+
+    @property
+    def hidden(self) -> int:
+        """The number of units."""
+        return int(self.w_x.shape[-1]) // (4 if self.coupled is None else 3)
+
+    @property
+    def out(self) -> int:
+        """The width of the hidden state: `hidden`, or that of the projection."""
+        return self.hidden if self.projection is None else int(self.projection.shape[-1])
+
 
 class DiagonalParams(NamedTuple):
-    """An LSTM layer whose recurrence is elementwise: each unit sees its own last hidden state alone.
+    """The weights of an LSTM layer whose recurrence is elementwise: each unit sees only its own previous hidden state.
 
-    The fields are those of `LSTMParams`, but for `w_h (4*hidden,)`, one recurrent weight a gate and unit, and no projection.
+    The fields are those of `LSTMParams`, but for `w_h (4*hidden,)`, one recurrent weight per gate and unit, and no projection.
     """
 
-    w_x: jax.Array
-    w_h: jax.Array
-    b: jax.Array | None
-    peephole: jax.Array | None = None
+    w_x: Float[Array, "features gates_hidden"]
+    w_h: Float[Array, " gates_hidden"]
+    b: Float[Array, " gates_hidden"] | None
+    peephole: Float[Array, "peepholes hidden"] | None = None
     norm: LayerNorm | None = None
     coupled: Coupled | None = None
     clip: Clip | None = None
@@ -95,53 +120,107 @@ class DiagonalParams(NamedTuple):
         """None: a diagonal recurrence has no projection."""
         return None
 
+    @property
+    def features(self) -> int:
+        """The number of inputs of a step."""
+        return int(self.w_x.shape[-2])
+
+    @property
+    def hidden(self) -> int:
+        """The number of units."""
+        return int(self.w_x.shape[-1]) // (4 if self.coupled is None else 3)
+
+    @property
+    def out(self) -> int:
+        """The width of the hidden state, `hidden`."""
+        return self.hidden
+
 
 Params = LSTMParams | DiagonalParams
 
+T = TypeVar("T")
 
-class Bidirectional(NamedTuple):
+
+class Bidirectional(NamedTuple, Generic[T]):
     """A pair for the two directions: of parameters (a layer of `network`), of initial carries, or of traces."""
 
-    forward: Any
-    backward: Any
+    forward: T
+    backward: T
+
+
+Layer = Params | Bidirectional[Params]
 
 
 class FinalCarries(NamedTuple):
-    """Where the two directions of a bidirectional layer ended: `forward` at the last step, `backward` at the first.
+    """The final carries of a bidirectional layer: `forward` at the last step, `backward` at the first.
 
-    A type of its own because it cannot be handed on to the next chunk; `network` refuses it and says why.
+    A type of its own because it cannot be passed to the next chunk; `network` refuses it and says why.
     """
 
     forward: Carry
     backward: Carry
 
 
-class Trace(NamedTuple):
-    """The six values of a step, each `(*batch, hidden)`; from `trace` with a leading time axis."""
+def directions(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    """The parts of a layer (or of its carry) with their names: both directions of a bidirectional one, else the value itself."""
+    if isinstance(value, Bidirectional):
+        return [(f"{name}.{side}", part) for side, part in zip(value._fields, value, strict=True)]
+    return [(name, value)]
 
-    forget_gate: jax.Array
-    input_gate: jax.Array
-    candidate: jax.Array
-    cell_state: jax.Array
-    output_gate: jax.Array
-    hidden_state: jax.Array
+
+class Trace(NamedTuple):
+    """The six values of a step; `trace` puts a time axis in front of each.
+
+    Args:
+        forget_gate, input_gate, candidate, cell_state, output_gate: `(*batch, hidden)`.
+        hidden_state: `(*batch, out)`, where `out` is `hidden`, or the width of the projection.
+    """
+
+    forget_gate: Float[Array, "*batch hidden"]
+    input_gate: Float[Array, "*batch hidden"]
+    candidate: Float[Array, "*batch hidden"]
+    cell_state: Float[Array, "*batch hidden"]
+    output_gate: Float[Array, "*batch hidden"]
+    hidden_state: Float[Array, "*batch out"]
 
 
 class Zoneout(NamedTuple):
-    """What zoneout keeps of the previous state (Krueger et al. 2017).
+    """What zoneout keeps of the previous state (Krueger et al. 2017); None for nothing.
 
     Args:
-        hidden: booleans `(time, *batch, out)`, true where a unit keeps its last hidden state, as in training (draw them with
+        hidden: booleans `(time, *batch, out)`, true where a unit keeps its previous hidden state, as in training (draw them with
             `zoneout_masks`); or one number, the share kept by every unit, as in evaluation.
         cell: the same for the cell state, `(time, *batch, hidden)`.
     """
 
-    hidden: jax.Array | float | None
-    cell: jax.Array | float | None
+    hidden: Bool[Array, "time *batch out"] | float | None
+    cell: Bool[Array, "time *batch hidden"] | float | None
 
 
 class Readout(NamedTuple):
     """A linear readout `y = h @ w + b`: `w (out, outputs)`, `b (outputs,)` or None."""
 
-    w: jax.Array
-    b: jax.Array | None = None
+    w: Float[Array, "out outputs"]
+    b: Float[Array, " outputs"] | None = None
+
+
+# so that a program of `jax.export` that takes or returns them can be written to a file
+for _container in (
+    Carry,
+    Coupled,
+    LayerNorm,
+    LSTMParams,
+    DiagonalParams,
+    Bidirectional,
+    FinalCarries,
+    Trace,
+    Zoneout,
+    Readout,
+):
+    export.register_namedtuple_serialization(_container, serialized_name=f"jax_lstm.{_container.__name__}")
+export.register_pytree_node_serialization(
+    Clip,
+    serialized_name="jax_lstm.Clip",
+    serialize_auxdata=lambda clip: json.dumps(asdict(clip)).encode(),
+    deserialize_auxdata=lambda data: Clip(**json.loads(data)),
+)

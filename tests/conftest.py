@@ -1,38 +1,66 @@
 """What every test runs under: strict types and ranks, eight simulated CPU devices, random cases whose seed is printed on failure."""
 
-from functools import partial
-
 import jax
 import pytest
 from hypothesis import Phase, settings
 
-from jax_lstm.schedules import SCHEDULES
-from jax_lstm.schedules.fused import fused
+from jax_lstm.schedules import registry
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# the tests run each program a few times: what LLVM's costly passes save in them is less than what the passes take
+# the tests run each program a few times: what LLVM's costly passes save in them is less than what the passes take;
+# test_as_shipped.py has them
 jax.config.update("jax_disable_most_optimizations", True)
-# before JAX starts, so for all tests; an array lives on one device unless a test spreads it, so the others see no difference
+# before JAX starts, so for all tests; an array lives on one device unless a test shards it, so the others see no difference
 jax.config.update("jax_num_cpu_devices", 8)
 
 collect_ignore = ["fixtures"]  # its script needs every framework, and is no test
 
-# sixteen steps a chunk would make one chunk of most tests' sequences: with two they have several, and a rest
-SCHEDULES["fused"] = partial(fused, chunk=2)
+SHIPPED_CHUNK = registry.CHUNK
+# sixteen steps per chunk would make one chunk of most tests' sequences: with two they have several, and a rest
+registry.CHUNK = 2
 
 # the first example of a test compiles, hence no deadline; no database, so that a run leaves no files and depends on none
 phases = [phase for phase in Phase if phase is not Phase.explain]  # explaining a failure runs it hundreds of times
-settings.register_profile("suite", max_examples=25, deadline=None, database=None, derandomize=False, print_blob=True, phases=phases)
-settings.load_profile("suite")
+common = {"deadline": None, "database": None, "derandomize": False, "print_blob": True, "phases": phases}
+settings.register_profile("quick", max_examples=5, **common)
+settings.register_profile("exhaustive", max_examples=25, **common)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--exhaustive", action="store_true", help="every schedule under every law, and more random cases of each")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "exhaustive: runs with --exhaustive alone, as the gate does")
+    settings.load_profile("exhaustive" if config.getoption("--exhaustive") else "quick")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--exhaustive"):
+        left_out = [item for item in items if "exhaustive" in item.keywords]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if "exhaustive" not in item.keywords]
 
 
 @pytest.fixture(scope="module")
 def optimized():
-    """All of LLVM's passes, for the tests of a module that train for long: `jax-lstm fit` takes a third of the time."""
+    """All of LLVM's passes, for the tests of a module that train for long: a third of the time."""
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="module")
+def as_shipped():
+    """The settings that a user has: the real size of a chunk, and all of LLVM's passes."""
+    jax.clear_caches()
+    jax.config.update("jax_disable_most_optimizations", False)
+    registry.CHUNK = SHIPPED_CHUNK
+    yield
+    registry.CHUNK = 2
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="module")

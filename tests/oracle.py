@@ -48,7 +48,7 @@ def lstm(
         first_h = np.zeros(out) if h is None else np.asarray(h, float)[row]
         first_c = np.zeros(hidden) if c is None else np.asarray(c, float)[row]
         h_now, c_now = first_h, first_c
-        back = (first_h, first_c) if reset_to is None else tuple(np.asarray(part, float)[row] for part in reset_to)
+        back = (np.zeros(out), np.zeros(hidden)) if reset_to is None else tuple(np.asarray(part, float)[row] for part in reset_to)
         for t in reversed(range(time)) if reverse else range(time):
             at = (t, *row)
             if resets is not None and resets[at]:

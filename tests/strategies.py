@@ -10,13 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
+import pytest
 from hypothesis import strategies as st
 
 from jax_lstm import Carry, Clip, Zoneout, init
-from jax_lstm.schedules import SCHEDULES as _SCHEDULES
 
-SCHEDULES = tuple(_SCHEDULES)
+# the kernels, which are for some platforms, dtypes and variants alone, have tests of their own
+SCHEDULES = ("scan", "unrolled", "deferred", "chunked", "checkpointed")
 LONG = tuple(schedule for schedule in SCHEDULES if schedule != "unrolled")  # those fit to be compiled for a thousand steps
+USUAL = ("scan", "chunked")
+"""The two whose code differs most, which every law meets by default: `deferred` is `chunked` with one chunk, `checkpointed` runs
+`deferred` again, `unrolled` is `scan` without its loop. The others meet every law with `--exhaustive`.
+"""
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "no bias": {"bias": False},
@@ -64,6 +69,19 @@ CASES = (
     Case("all but diagonal", (*EVERYTHING, "reverse")),
     Case("all but projection", ("carry", "lengths", "resets", "shares")),
 )
+
+
+# what runs by default: a plain case, one with everything, and one of each kind of validity, direction and recurrence
+USUAL_CASES = (CASES[1], CASES[2], CASES[8], CASES[11])
+
+
+def usually(values, usual):
+    """Parameters for a test, those that are not usual marked as exhaustive."""
+    return [value if value in usual else pytest.param(value, marks=pytest.mark.exhaustive) for value in values]
+
+
+every_schedule = pytest.mark.parametrize("schedule", usually(SCHEDULES, USUAL))
+every_case = pytest.mark.parametrize("case", usually(CASES, USUAL_CASES), ids=str)
 
 
 class Call(NamedTuple):

@@ -25,6 +25,7 @@ from jax_lstm import (
     init_network,
     lstm,
     network,
+    network_step,
     readout,
     trace,
     trace_network,
@@ -206,7 +207,7 @@ WRONG = {
         "reset_to.h has shape (1, 3), expected (*batch, size) = (4, 3)",
     ),
     # regularisers, and the schedule
-    "a recurrent mask a step": (
+    "a recurrent mask per step": (
         at(lstm, PARAMS, XS, recurrent_mask=jnp.ones((5, 4, 3))),
         ValueError,
         "recurrent_mask has shape (5, 4, 3), expected (*batch, out) = (4, 3): one mask for all steps",
@@ -226,7 +227,7 @@ WRONG = {
     "zoneout by numbers": (
         at(lstm, PARAMS, XS, zoneout=Zoneout(jnp.ones((5, 4, 3)), 0.1)),
         TypeError,
-        "zoneout.hidden is an array of shape",
+        "zoneout.hidden is float32, expected booleans, or one number",
     ),
     "an unknown schedule": (at(lstm, PARAMS, XS, schedule="fastest"), ValueError, "schedule is 'fastest', expected"),
     "a schedule that is no name": (at(lstm, PARAMS, XS, schedule=3), (TypeError, ValueError), "schedule is 3, expected"),
@@ -242,7 +243,11 @@ WRONG = {
     ),
     "a trace without features": (at(trace, PARAMS, jnp.ones(5)), ValueError, "xs has shape (5,), expected (time, *batch, features)"),
     "a traced mask of numbers": (at(trace, PARAMS, XS, mask=jnp.ones((5, 4))), TypeError, "mask is float32, expected booleans"),
-    "zeros for nothing": (at(zero_carry, PARAMS, jnp.ones((0, 2))), ValueError, "xs has shape (0, 2): an empty sequence"),
+    "zeros for an array": (at(zero_carry, PARAMS, XS), TypeError, "batch_shape is an array of shape (5, 4, 2), expected a tuple of sizes"),
+    "zeros for half a row": (at(zero_carry, PARAMS, (0.5,)), TypeError, "batch_shape[0] is 0.5, expected a whole number"),
+    "no features": (at(lstm, params(w_x=jnp.ones((0, 12))), XS), ValueError, "params.w_x has shape (0, 12), expected at least one feature"),
+    "a step of both directions": (at(network_step, BOTH_WAYS, (FINAL,), XS[0]), ValueError, "layers[0] is bidirectional, expected one direction"),
+    "an infinite clip": (at(lstm, params(clip=Clip(cell=float("inf"))), XS), ValueError, "params.clip.cell is inf, expected a positive number"),
     # networks
     "a bare layer": (at(network, PARAMS, XS), TypeError, "layers is a LSTMParams, expected a tuple of layers"),
     "no layers": (at(network, (), XS), TypeError, "layers is a tuple, expected a tuple of layers, at least one"),
@@ -251,8 +256,8 @@ WRONG = {
     "layers that do not fit xs": (at(network, NETWORK, jnp.ones((5, 4, 7))), ValueError, "layers[0] takes 2 features, but xs has 7"),
     "a flat series for a network": (at(network, NETWORK, jnp.ones(5)), ValueError, "xs has shape (5,), expected (time, *batch, features)"),
     "an empty sequence for a network": (at(network, NETWORK, jnp.ones((0, 4, 2))), ValueError, "xs has shape (0, 4, 2): an empty sequence"),
-    "a carry for another stack": (at(network, NETWORK, XS, (CARRY,)), ValueError, "carries has 1 entries, expected one a layer, 2"),
-    "a bare carry": (at(network, NETWORK, XS, CARRY), TypeError, "carries is a Carry, expected a tuple of one carry a layer"),
+    "a carry for another stack": (at(network, NETWORK, XS, (CARRY,)), ValueError, "carries has 1 entries, expected one per layer, 2"),
+    "a bare carry": (at(network, NETWORK, XS, CARRY), TypeError, "carries is a Carry, expected a tuple of one carry per layer"),
     "carries of other units": (
         at(network, NETWORK, XS, (CARRY, CARRY._replace(h=jnp.zeros((4, 7))))),
         ValueError,
@@ -306,7 +311,7 @@ WRONG = {
     ),
     "a rate of true": (at(network, NETWORK, XS, dropout=True, key=KEY), TypeError, "dropout is True, a bool, expected a number in [0, 1)"),
     "no rate at all": (at(network, NETWORK, XS, dropout=None, key=KEY), TypeError, "dropout is None, expected a number in [0, 1)"),
-    "a rate for zoneout": (at(network, NETWORK, XS, zoneout=0.1, key=KEY), TypeError, "zoneout is a float, expected Zoneout(hidden, cell)"),
+    "a rate for zoneout": (at(network, NETWORK, XS, zoneout=0.1, key=KEY), TypeError, "zoneout is 0.1, a float, expected Zoneout(hidden, cell)"),
     "a zoneout rate of two": (
         at(network, NETWORK, XS, zoneout=Zoneout(0.1, 2.0), key=KEY),
         ValueError,
@@ -324,7 +329,7 @@ WRONG = {
     "two keys": (at(init, jax.random.split(KEY), 2, 3), TypeError, "key is an array of shape (2,), expected one key"),
     "a float for a key": (at(dropout_mask, 0.5, 0.5, (3,)), TypeError, "key is 0.5, a float, expected one key"),
     "no key for zoneout": (at(zoneout_masks, None, PARAMS, XS, hidden=0.1, cell=0.1), TypeError, "key is None, expected one key"),
-    "no key for chrono": (at(chrono, PARAMS, None, 10), TypeError, "key is None, expected one key"),
+    "no key for chrono": (at(chrono, None, PARAMS, 10), TypeError, "key is None, expected one key"),
     "no hidden units": (at(init, KEY, 2, 0), ValueError, "hidden is 0, expected at least 1"),
     "half a feature": (at(init, KEY, 0.5, 3), TypeError, "features is 0.5, expected a whole number"),
     "true features": (at(init, KEY, True, 3), TypeError, "features is True, expected a whole number"),
@@ -345,11 +350,11 @@ WRONG = {
         ValueError,
         "forget_bias is 2.0 on a layer that has none",
     ),
-    "one size for a stack": (at(init_network, KEY, 2, 3), ValueError, "hidden is 3, expected one size a layer, as in [64, 64]"),
-    "no sizes": (at(init_network, KEY, 2, []), ValueError, "hidden is [], expected one size a layer"),
+    "one size for a stack": (at(init_network, KEY, 2, 3), ValueError, "hidden is 3, expected one size per layer, as in [64, 64]"),
+    "no sizes": (at(init_network, KEY, 2, []), ValueError, "hidden is [], expected one size per layer"),
     "uniform in nothing": (at(uniform, 0), ValueError, "hidden is 0, expected at least 1"),
-    "chrono without biases": (at(chrono, params(b=None), KEY, 10), ValueError, "params.b is None, expected biases to set"),
-    "chrono of two steps": (at(chrono, PARAMS, KEY, 2), ValueError, "longest is 2, expected a number of steps of at least 3"),
+    "chrono without biases": (at(chrono, KEY, params(b=None), 10), ValueError, "params.b is None, expected biases to set"),
+    "chrono of two steps": (at(chrono, KEY, PARAMS, 2), ValueError, "longest is 2, expected a number of steps of at least 3"),
     # the notebook's dictionary
     "a missing gate": (
         at(from_gates, {"forget": (1, 1, 1)}),
@@ -373,8 +378,8 @@ WRONG = {
     # regularisers by themselves
     "a dropout rate of one": (at(dropout_mask, KEY, 1.0, (3,)), ValueError, "rate is 1.0, expected a number in [0, 1)"),
     "a dropout mask of integers": (at(dropout_mask, KEY, 0.5, (3,), int), TypeError, "dtype is int32, expected a floating-point dtype"),
-    "a negative DropConnect": (at(drop_connect, PARAMS, KEY, -0.5), ValueError, "rate is -0.5, expected a number in [0, 1)"),
-    "DropConnect of a pair": (at(drop_connect, BOTH_WAYS[0], KEY, 0.5), TypeError, "params is a Bidirectional, expected LSTMParams"),
+    "a negative DropConnect": (at(drop_connect, KEY, PARAMS, -0.5), ValueError, "rate is -0.5, expected a number in [0, 1)"),
+    "DropConnect of a pair": (at(drop_connect, KEY, BOTH_WAYS[0], 0.5), TypeError, "params is a Bidirectional, expected LSTMParams"),
     "zoneout of all": (at(zoneout_masks, KEY, PARAMS, XS, hidden=0.1, cell=1.0), ValueError, "cell is 1.0, expected a number in [0, 1)"),
     # the readout
     "a bare readout": (at(readout, jnp.ones((3, 1)), CARRY.h), TypeError, "params is a "),

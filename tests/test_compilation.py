@@ -18,10 +18,12 @@ from jax_lstm import (
     init_network,
     lstm,
     network,
+    network_step,
     readout,
     trace,
     trace_network,
     uniform,
+    zero_carries,
     zero_carry,
     zoneout_masks,
 )
@@ -48,7 +50,7 @@ def values(seed: int):
     keys = jax.random.split(jax.random.key(seed), 4)
     params = init(keys[0], 2, 3)
     xs = jax.random.normal(keys[1], (5, 4, 2))
-    carry = jax.tree.map(lambda leaf: leaf + seed, zero_carry(params, xs))
+    carry = jax.tree.map(lambda leaf: leaf + seed, zero_carry(params, (4,)))
     return {
         "key": keys[2],
         "params": params,
@@ -78,6 +80,8 @@ ENTRIES = {
     "lstm with lengths": lambda v: lstm(v["params"], v["xs"], v["carry"], lengths=v["lengths"], resets=v["resets"], reverse=True),
     "lstm with a mask": lambda v: lstm(v["params"], v["xs"], v["carry"], mask=v["mask"], zoneout=v["noise"]),
     "trace": lambda v: trace(v["params"], v["xs"], v["carry"], lengths=v["lengths"]),
+    "network_step": lambda v: network_step(v["layers"], (v["carry"],) * 2, v["xs"][0]),
+    "zero_carries": lambda v: zero_carries(v["both ways"], (4,)),
     "network": lambda v: network(v["layers"], v["xs"], (v["carry"],) * 2, lengths=v["lengths"]),
     "network with dropout": lambda v: network(
         v["layers"], v["xs"], dropout=0.5, recurrent_dropout=0.5, zoneout=Zoneout(0.1, 0.1), key=v["key"]
@@ -86,12 +90,12 @@ ENTRIES = {
     "trace_network": lambda v: trace_network(v["layers"], v["xs"], (v["carry"],) * 2),
     "init": lambda v: init(v["key"], 2, 3, peephole=True, projection=2, norm=True),
     "init_network": lambda v: init_network(v["key"], 2, [3, 3]),
-    "chrono": lambda v: chrono(v["params"], v["key"], 10),
+    "chrono": lambda v: chrono(v["key"], v["params"], 10),
     "uniform": lambda v: init(v["key"], 2, 3, input_init=uniform(3), recurrent_init=uniform(3)),
-    "zero_carry": lambda v: zero_carry(v["params"], v["xs"]),
+    "zero_carry": lambda v: zero_carry(v["params"], (4,)),
     "dropout_mask": lambda v: dropout_mask(v["key"], 0.5, (4, 3)),
     "zoneout_masks": lambda v: zoneout_masks(v["key"], v["params"], v["xs"], hidden=0.1, cell=0.1),
-    "drop_connect": lambda v: drop_connect(v["params"], v["key"], 0.5),
+    "drop_connect": lambda v: drop_connect(v["key"], v["params"], 0.5),
     "from_gates": lambda v: from_gates(v["gates"]),
     "readout": lambda v: readout(v["readout"], v["hs"]),
     "fit_readout": lambda v: fit_readout(v["hs"], v["targets"]),

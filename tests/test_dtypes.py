@@ -9,12 +9,11 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EVERYTHING, LONG, SCHEDULES, Case, as_jax, by_oracle, calls, make_params
+from strategies import EVERYTHING, LONG, Case, as_jax, by_oracle, calls, every_schedule, make_params
 
 from jax_lstm import LSTMParams, init, lstm, network, readout, trace
 from jax_lstm import Readout as Linear
 
-every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 HALF = 2.0**-8  # half a unit in the last place of bfloat16, relative
 
 

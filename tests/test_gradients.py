@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import CASES, SCHEDULES, Call, as_jax, by_oracle, calls, valid
+from strategies import CASES, SCHEDULES, USUAL, USUAL_CASES, Call, as_jax, by_oracle, calls, valid
 
 from jax_lstm import lstm
 
@@ -89,11 +89,16 @@ def moved(call: Call, direction, by: float) -> Call:
 
 # but for many steps unrolled: the compiler takes longer over them than over everything else here
 PAIRS = [(s, case) for case in CASES if case.variant not in CONTAINED for s in SCHEDULES if s != "unrolled" or case.time <= 5]
+USUAL_PAIRS = [(s, case) for s in USUAL for case in USUAL_CASES]
 
 
-@pytest.mark.parametrize(("schedule", "case"), PAIRS, ids=str)
+def pairs(every, usual=USUAL_PAIRS):
+    """Parameters for a test, those that are not usual marked as exhaustive."""
+    return [pytest.param(*pair, marks=() if pair in usual else pytest.mark.exhaustive) for pair in every]
+
+
+@pytest.mark.parametrize(("schedule", "case"), pairs(PAIRS), ids=str)
 @given(st.data())
-@settings(max_examples=20)
 def test_gradients(schedule, case, data):
     call, weights, direction, options, static = prepare(data, case, schedule)
     found = gradient(*static)(as_jax(differentiable(call)), weights, options)
@@ -107,13 +112,12 @@ def test_gradients(schedule, case, data):
     assert not np.asarray(found[1])[~valid(call.options, call.xs)].any()
 
 
-# one case for what scan and fused have in them: deferred is fused in one chunk, saving runs fused again, unrolled is scan without its loop
-TWICE = [(s, case) for s in SCHEDULES for case in (CASES[2], CASES[8], CASES[-1]) if s in ("scan", "fused") or case is CASES[2]]
+# three cases for the two schedules whose code differs, one for the others
+TWICE = [(s, case) for s in SCHEDULES for case in (CASES[2], CASES[8], CASES[-1]) if s in USUAL or case is CASES[2]]
 
 
-@pytest.mark.parametrize(("schedule", "case"), TWICE, ids=str)
+@pytest.mark.parametrize(("schedule", "case"), pairs(TWICE, [("chunked", CASES[8])]), ids=str)
 @given(st.data())
-@settings(max_examples=10)
 def test_gradients_of_gradients(schedule, case, data):
     call, weights, direction, options, static = prepare(data, case, schedule)
     found = curvature(*static)(as_jax(differentiable(call)), weights, options, direction)

@@ -14,7 +14,8 @@ ROOT = Path(jax_lstm.__file__).parent
 LAYERS = [
     ["_types", "_files"],
     ["_checks"],
-    ["_init", "_cell", "_readout"],
+    ["_check_calls"],
+    ["_init", "_gates", "_cell", "_readout"],
     ["_step"],
     ["_sharding"],
     ["schedules", "parallel"],
@@ -38,8 +39,9 @@ def rank(module: str) -> int:
 
 
 def imports(tree: ast.AST) -> list[tuple[str, bool]]:
-    """Every imported module, and whether it is imported inside a function."""
-    inside = {id(node) for function in ast.walk(tree) if isinstance(function, ast.FunctionDef | ast.Lambda) for node in ast.walk(function)}
+    """Every imported module, and whether it is imported inside a function, or for a type checker alone."""
+    lazy = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda) or is_for_types(node)]
+    inside = {id(node) for one in lazy for node in ast.walk(one)}
     found = []
     for node in ast.walk(tree):
         names = []
@@ -51,6 +53,10 @@ def imports(tree: ast.AST) -> list[tuple[str, bool]]:
             names = [f"{node.module}.{alias.name}" if is_module(f"{node.module}.{alias.name}") else node.module for alias in node.names]
         found += [(name, id(node) in inside) for name in names]
     return found
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def is_module(name: str) -> bool:
@@ -94,6 +100,8 @@ def test_the_package_needs_no_optional_library():
         "equinox",
         "keras",
         "statsmodels",
+        "jaxtyping",
+        "pandas",
     ]
     code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import jax_lstm, jax_lstm.cli"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -121,7 +121,7 @@ def test_initialisers_are_arguments_called_once_a_gate():
 @given(st.integers(0, 2**32 - 1), st.sampled_from([3, 10, 1000]))
 def test_chrono_biases(seed, longest):
     """The forget gate begins where its memory is between 1 and `longest` steps long, the input gate at its complement."""
-    params = chrono(init(KEY, F, H), jax.random.key(seed), longest)
+    params = chrono(jax.random.key(seed), init(KEY, F, H), longest)
     found = blocks(params.b)
     u = np.exp(found["forget"])
     assert (u >= 1 - 1e-6).all()
@@ -132,8 +132,8 @@ def test_chrono_biases(seed, longest):
 
 
 def test_chrono_of_a_coupled_layer_is_the_same_forget_gate():
-    forget = oracle.sigmoid(blocks(chrono(init(KEY, F, H), KEY, 50).b)["forget"].astype(float))
-    coupled = blocks(chrono(init(KEY, F, H, coupled=True), KEY, 50).b, gates=3)["input"].astype(float)
+    forget = oracle.sigmoid(blocks(chrono(KEY, init(KEY, F, H), 50).b)["forget"].astype(float))
+    coupled = blocks(chrono(KEY, init(KEY, F, H, coupled=True), 50).b, gates=3)["input"].astype(float)
     np.testing.assert_allclose(1 - oracle.sigmoid(coupled), forget, rtol=1e-6)
 
 
@@ -148,12 +148,12 @@ def test_dropout_masks_keep_the_mean(seed, rate):
 @given(st.integers(0, 2**32 - 1))
 def test_drop_connect_drops_recurrent_weights_alone(seed):
     params = init(KEY, F, H, peephole=True)
-    dropped = drop_connect(params, jax.random.key(seed), 0.5)
+    dropped = drop_connect(jax.random.key(seed), params, 0.5)
     kept = dropped.w_h != 0
     np.testing.assert_allclose(dropped.w_h, jnp.where(kept, 2 * params.w_h, 0.0), rtol=1e-6)
     assert 0 < kept.sum() < kept.size
     jax.tree.map(np.testing.assert_array_equal, dropped._replace(w_h=params.w_h), params)
-    np.testing.assert_array_equal(drop_connect(params, jax.random.key(seed), 0.0).w_h, params.w_h)
+    np.testing.assert_array_equal(drop_connect(jax.random.key(seed), params, 0.0).w_h, params.w_h)
 
 
 def test_zoneout_draws_at_its_rates_and_its_shares_are_the_mean():

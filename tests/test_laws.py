@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EVERYTHING, SCHEDULES, Case, as_jax, calls
+from strategies import EVERYTHING, Case, as_jax, calls, every_schedule
 
 from jax_lstm import Carry, Clip, cell, init, lstm, trace
 
 pytestmark = pytest.mark.usefixtures("x64")
-every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 
 PLAIN = Case("plain", ("carry",))
 RICH = Case("all but diagonal", EVERYTHING)
@@ -76,11 +75,15 @@ def test_a_clipped_cell_state_stays_in_its_bound(schedule, data):
 @every_schedule
 @given(st.data(), st.integers(1, 4))
 def test_a_sequence_with_resets_equals_its_segments_run_apart(schedule, data, start):
+    """Each segment after the first starts from zeros, or from `reset_to`, whatever the carry of the call is."""
     params, xs, carry, options = arguments(data, PLAIN)
     resets = jnp.zeros(xs.shape[:-1], bool).at[start].set(True)
-    last, hs = lstm(params, xs, carry, resets=resets, schedule=schedule, **options)
-    (_, before), (end, after) = (lstm(params, part, carry, schedule=schedule, **options) for part in (xs[:start], xs[start:]))
-    same((last, hs), (end, jnp.concatenate([before, after])))
+    run = partial(lstm, params, schedule=schedule, **options)
+    _, before = run(xs[:start], carry)
+    for back in (None, Carry(carry.c, carry.h)):
+        last, hs = run(xs, carry, resets=resets, reset_to=back)
+        end, after = run(xs[start:], back)
+        same((last, hs), (end, jnp.concatenate([before, after])))
 
 
 @every_schedule
@@ -91,8 +94,6 @@ def test_a_sequence_with_resets_equals_its_segments_run_apart(schedule, data, st
 def test_chunks_equal_the_whole(schedule, case, data, start):
     params, xs, carry, options = arguments(data, case)
     whole = lstm(params, xs, carry, schedule=schedule, **options)
-    if "resets" in options:
-        options = options | {"reset_to": carry}
     now, outs = carry, []
     for part in (slice(None, start), slice(start, None)):
         given = each(options, lambda leaf, part=part: leaf[part], lambda leaf: leaf)

@@ -1,14 +1,16 @@
 """Stacks of layers: what a network is, in terms of its layers run one by one."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SCHEDULES, make_params
+from strategies import every_schedule, make_params
 
-from jax_lstm import Bidirectional, Carry, FinalCarries, Zoneout, lstm, network, trace, trace_network, zero_carry
+from jax_lstm import Bidirectional, Carry, FinalCarries, Zoneout, lstm, network, network_step, trace, trace_network, zero_carries, zero_carry
 
 pytestmark = pytest.mark.usefixtures("x64")
 TIME, ROWS, FEATURES, HIDDEN = 5, 3, 2, 3
@@ -33,7 +35,7 @@ def same(found, expected):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@every_schedule
 @pytest.mark.parametrize("reverse", [False, True])
 @given(seeds, masks, masks)
 def test_a_network_is_its_layers_one_after_the_other(schedule, reverse, seed, mask, resets):
@@ -61,7 +63,7 @@ def test_both_directions_are_two_single_passes_side_by_side(reverse, seed, mask,
     same((found, hs), (FinalCarries(end_f, end_b), jnp.concatenate([hs_f, hs_b], axis=-1)))
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@every_schedule
 @given(seeds, masks, masks, st.integers(1, TIME - 1))
 def test_a_stack_streams(schedule, seed, mask, resets, start):
     """Chunks equal the whole, also with dropout, whose masks come from the key."""
@@ -72,7 +74,7 @@ def test_a_stack_streams(schedule, seed, mask, resets, start):
     whole = network(layers, xs, carries, mask=mask, resets=resets, **fixed)
     now, outs = carries, []
     for part in (slice(None, start), slice(start, None)):
-        now, hs = network(layers, xs[part], now, mask=mask[part], resets=resets[part], reset_to=carries, **fixed)
+        now, hs = network(layers, xs[part], now, mask=mask[part], resets=resets[part], **fixed)
         outs.append(hs)
     same((now, jnp.concatenate(outs)), whole)
 
@@ -123,5 +125,22 @@ def test_carries_default_to_zero_and_lists_are_taken():
     generator = np.random.default_rng(0)
     layers = [layer(generator), layer(generator, "plain", HIDDEN)]
     xs = inputs(generator)
-    zeros = [zero_carry(layers[0], xs), zero_carry(layers[1], lstm(layers[0], xs)[1])]
+    zeros = list(zero_carries(layers, xs.shape[1:-1]))
     same(network(layers, xs, zeros), network(tuple(layers), xs))
+
+
+@given(seeds)
+def test_a_scan_over_single_steps_is_the_network(seed):
+    generator = np.random.default_rng(seed)
+    layers = (layer(generator, "projection"), layer(generator, "diagonal", 2), layer(generator, "peephole", HIDDEN))
+    xs = inputs(generator)
+    same(jax.lax.scan(partial(network_step, layers), zero_carries(layers, (ROWS,)), xs), network(layers, xs))
+
+
+def test_zero_carries_have_the_shape_of_final_carries():
+    generator = np.random.default_rng(0)
+    layers = (Bidirectional(layer(generator), layer(generator, "projection")), layer(generator, features=HIDDEN + 2))
+    found, ends = zero_carries(layers, (4, 2), jnp.float32), network(layers, jnp.ones((2, 4, 2, FEATURES)))[0]
+    assert [leaf.shape for leaf in jax.tree.leaves(found)] == [leaf.shape for leaf in jax.tree.leaves(ends)]
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype("float32")}
+    assert zero_carry(layers[1]).h.shape == (HIDDEN,)

@@ -6,43 +6,123 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
-from jax_lstm import LSTMParams, explain_schedule, init, lstm
-from jax_lstm.schedules import SCHEDULES, choose, fused
+from jax_lstm import Carry, explain_schedule, init, lstm
+from jax_lstm.schedules import SCHEDULES, Choice, Schedule, Verdict, registry
+
+PORTABLE = ("scan", "unrolled", "deferred", "chunked", "checkpointed")
 
 
 def layer(features=3, hidden=4):
     return init(jax.random.key(0), features=features, hidden=hidden)
 
 
-@pytest.mark.parametrize(
-    ("time", "batch", "features", "hidden", "backend", "expected"),
-    [
-        (3, (), 1, 1, "cpu", "unrolled"),
-        (5, (), 1, 1, "cpu", "deferred"),
-        (1000, (1,), 32, 128, "cpu", "deferred"),
-        (784, (128,), 1, 128, "cpu", "fused"),
-        (365, (4, 4), 32, 256, "cpu", "fused"),
-        (365, (256,), 32, 256, "gpu", "deferred"),
-    ],
-)
-def test_the_rule_goes_by_steps_backend_and_size(time, batch, features, hidden, backend, expected):
-    params = LSTMParams(*(jnp.zeros(shape) for shape in ((features, 4 * hidden), (hidden, 4 * hidden), (4 * hidden,))))
-    choice = choose(params, (time, *batch, features), backend)
-    assert choice.schedule == expected
+def gradient(schedule, **options):
+    def loss(params, xs):
+        last, hs = lstm(params, xs, schedule=schedule, **options)
+        return jnp.sum(jnp.sin(hs)) + jnp.sum(last.c)
+
+    return jax.jit(jax.grad(loss, argnums=(0, 1)))
+
+
+def same(found, expected):
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), found, expected)
+
+
+def loops(program: str) -> int:
+    return program.count("stablehlo.while")
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
+@pytest.mark.parametrize("shape", [(2, 5, 3), (40, 3), (40, 64, 3), (40, 4, 16, 3)], ids=str)
+def test_every_schedule_is_chosen_or_has_a_reason_why_not(shape, platform):
+    choice = explain_schedule(layer(), jnp.ones(shape), platform=platform)
+    assert {choice.schedule, *choice.passed_over} == set(SCHEDULES)
+    assert choice.schedule not in choice.passed_over
     assert choice.reason
+    assert all(choice.passed_over.values())
 
 
-@pytest.mark.parametrize("time", [2, 9])
-def test_auto_runs_what_it_says(time):
-    params, xs = layer(), jnp.ones((time, 2, 3))
-    said = explain_schedule(params, xs).schedule
+@pytest.mark.parametrize("name", PORTABLE)
+def test_auto_runs_what_it_chose(monkeypatch, name):
+    """With one schedule alone in the registry, the program of `"auto"` is the program of that schedule."""
+    taken = SCHEDULES[name]._replace(auto=lambda problem: Verdict(True, "the only one"))
+    params, xs = layer(), jnp.ones((9, 20, 3))
+    jax.clear_caches()
+    monkeypatch.setattr(registry, "SCHEDULES", {name: taken})
+    assert explain_schedule(params, xs).schedule == name
+    by_auto = gradient("auto").lower(params, xs).as_text()
+    monkeypatch.undo()
+    jax.clear_caches()
+    by_name = gradient(name).lower(params, xs).as_text()
+    if name in ("chunked", "deferred"):  # those hold a program for each kind of platform: compare what they compute
+        same(gradient("auto")(params, xs), gradient(name)(params, xs))
+    else:
+        assert by_auto == by_name
 
-    def program(schedule):
-        return jax.jit(jax.grad(lambda params: lstm(params, xs, schedule=schedule)[1].sum())).lower(params).as_text()
 
-    assert program("auto") == program(said)
-    assert program("auto") != program("saving")
+def test_a_short_sequence_has_no_loop_and_a_long_one_has():
+    for time, expected in ((registry.FEW_STEPS, 0), (registry.FEW_STEPS + 1, 2)):
+        assert (loops(gradient("auto").lower(layer(), jnp.ones((time, 1, 3))).as_text()) > 0) == (expected > 0)
+
+
+def test_an_accelerator_makes_the_products_after_the_loop_and_a_cpu_in_chunks():
+    """The same call, lowered for two platforms: the gradient on a CPU has loops over chunks inside a loop, that on a TPU has not."""
+    traced = gradient("auto").trace(layer(), jnp.ones((9, 20, 3)))
+    found = {platform: loops(traced.lower(lowering_platforms=(platform,)).as_text()) for platform in ("cpu", "tpu")}
+    assert found["cpu"] > found["tpu"] >= 2
+
+
+def test_what_is_unsupported_is_refused_by_name_and_passed_over_by_auto(monkeypatch):
+    refusing = Schedule(None, lambda problem: f"needs more than {problem.rows} rows", lambda problem: Verdict(True, "fast"))
+    monkeypatch.setattr(registry, "SCHEDULES", {"picky": refusing, **SCHEDULES})
+    monkeypatch.setattr("jax_lstm._layer.SCHEDULES", registry.SCHEDULES)
+    params, xs = layer(), jnp.ones((9, 20, 3))
+    with pytest.raises(ValueError, match='^schedule="picky" needs more than 20 rows: use schedule="auto"'):
+        lstm(params, xs, schedule="picky")
+    choice = explain_schedule(params, xs)
+    assert isinstance(choice, Choice)
+    assert choice.schedule != "picky"
+    assert choice.passed_over["picky"] == "needs more than 20 rows"
+
+
+def test_the_options_of_a_call_are_part_of_the_problem(monkeypatch):
+    seen = []
+    spy = SCHEDULES["scan"]._replace(unsupported=lambda problem: seen.append(problem))
+    monkeypatch.setattr(registry, "SCHEDULES", SCHEDULES | {"scan": spy})
+    params = init(jax.random.key(0), 3, 4, peephole=True, projection=2, bias=False)
+    xs, flags = jnp.ones((9, 5, 3)), jnp.zeros((9, 5), bool)
+    carry = Carry(jnp.zeros((5, 2)), jnp.zeros((5, 4)))
+    explain_schedule(params, xs, lengths=jnp.arange(5), resets=flags, reset_to=carry, recurrent_mask=jnp.ones((5, 2)), reverse=True)
+    explain_schedule(params, xs, mask=flags, platform="tpu")
+    first, second = seen
+    assert first.variant == {"peephole", "projection", "no bias"}
+    assert first.options == {"lengths", "resets", "reset_to", "recurrent_mask"}
+    assert (first.time, first.batch, first.rows, first.features, first.hidden, first.out) == (9, (5,), 5, 3, 4, 2)
+    assert (first.platform, first.reverse, second.platform, second.reverse) == ("cpu", True, "tpu", False)
+    assert second.options == {"mask"}
+
+
+@pytest.mark.parametrize("schedule", ["auto", *PORTABLE])
+def test_a_symbolic_batch_and_other_platforms(schedule):
+    """A program with a symbolic batch, exported for three platforms from a machine that has one of them."""
+    params = layer()
+    (rows,) = export.symbolic_shape("rows")
+    spec = jax.ShapeDtypeStruct((7, rows, 3), jnp.float32)
+    for run in (jax.jit(lambda params, xs: lstm(params, xs, schedule=schedule)), gradient(schedule)):
+        exported = export.export(run, platforms=["cpu", "cuda", "tpu"])(params, spec)
+        program = export.deserialize(exported.serialize())
+        for count in (1, 20):
+            xs = jax.random.normal(jax.random.key(count), (7, count, 3))
+            same(program.call(params, xs), run(params, xs))
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_export_for_an_accelerator_from_a_machine_without_one(platform):
+    exported = export.export(gradient("auto"), platforms=[platform])(layer(), jnp.ones((9, 20, 3)))
+    assert exported.platforms == (platform,)
+    assert loops(exported.mlir_module()) >= 2
 
 
 def test_unrolled_has_no_loop():
@@ -52,23 +132,23 @@ def test_unrolled_has_no_loop():
     assert "stablehlo.while" in texts["scan"]
 
 
-@pytest.mark.parametrize(("large", "many"), [(0, 2**40), (0, 0)], ids=["in halves", "weights on the left"])
+LAYOUTS = {"plain": (2**40, 2**40), "halves": (0, 2**40), "weights left": (0, 0)}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("batch", [(5,), (2, 3)], ids=str)
-def test_the_ways_of_a_product_in_the_loop_are_the_same(monkeypatch, batch, large, many):
+def test_the_layouts_of_a_product_in_the_loop_are_the_same(monkeypatch, batch, layout):
     params = init(jax.random.key(0), features=3, hidden=5, projection=4)
     xs = jax.random.normal(jax.random.key(1), (7, *batch, 3))
-
-    def gradient(schedule):
-        return jax.jit(jax.grad(lambda params, xs: jnp.sum(jnp.sin(lstm(params, xs, schedule=schedule)[1])), argnums=(0, 1)))
-
     expected = gradient("scan")(params, xs)
-    monkeypatch.setattr(fused, "LARGE_BYTES", large)
-    monkeypatch.setattr(fused, "MANY_BYTES", many)
+    large, many = LAYOUTS[layout]
+    monkeypatch.setattr(registry, "LARGE_BYTES", large)
+    monkeypatch.setattr(registry, "MANY_BYTES", many)
     jax.clear_caches()
-    for schedule in ("fused", "deferred"):
-        lowered = gradient(schedule).lower(params, xs)
-        assert ("optimization_barrier" in lowered.as_text()) == (many == 0 or schedule == "fused")
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), lowered.compile()(params, xs), expected)
+    for schedule in ("chunked", "deferred"):
+        same(gradient(schedule)(params, xs), expected)
+    monkeypatch.setattr(registry, "FEW_ROWS", 1)
+    assert f"products in the loop: {layout}" in explain_schedule(params, xs).details
     jax.clear_caches()
 
 
@@ -80,9 +160,9 @@ def temporary_bytes(schedule, time):
     return jax.jit(jax.grad(loss)).lower(params, xs).compile().memory_analysis().temp_size_in_bytes
 
 
-def test_the_memory_of_saving_grows_with_the_square_root_of_the_length():
-    short, long = temporary_bytes("saving", 400), temporary_bytes("saving", 6400)
-    # sixteen times the steps: four times the carries and gates, and the hidden states of one stretch more; not sixteen times
+def test_the_memory_of_checkpointed_grows_with_the_square_root_of_the_length():
+    short, long = temporary_bytes("checkpointed", 400), temporary_bytes("checkpointed", 6400)
+    # sixteen times the steps: four times the carries and gates, and the hidden states of one segment more; not sixteen times
     assert long < 6 * short
     assert long < temporary_bytes("scan", 6400) / 10
 
@@ -98,8 +178,37 @@ def test_the_plain_schedules_have_a_forward_mode(schedule):
     assert jnp.allclose(along, (jax.grad(f)(xs) * xs).sum(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("schedule", [name for name in SCHEDULES if name not in ("scan", "unrolled")])
+@pytest.mark.parametrize("schedule", ["deferred", "chunked", "checkpointed"])
 def test_the_others_refuse_it_and_name_one_that_has(schedule):
     params, xs = layer(), jnp.ones((6, 2, 3))
-    with pytest.raises(TypeError, match=f'schedule="{schedule}" has no forward-mode derivative .*ask for schedule="scan"'):
+    with pytest.raises(TypeError, match=f'schedule="{schedule}" has no forward mode .*ask for schedule="scan"'):
         jax.jvp(lambda xs: lstm(params, xs, schedule=schedule)[1], (xs,), (xs,))
+
+
+def test_auto_takes_the_plain_scan_for_forward_mode():
+    params, xs = layer(), jax.random.normal(jax.random.key(1), (6, 20, 3))
+
+    def jacobian(schedule):
+        return jax.jacfwd(lambda xs: lstm(params, xs, schedule=schedule)[0].c.sum())(xs)
+
+    same(jacobian("auto"), jacobian("scan"))
+
+
+@pytest.mark.parametrize("schedule", ["auto", "deferred", "chunked"])
+def test_hessians_by_forward_over_reverse(schedule):
+    params, xs = layer(features=2, hidden=3), jax.random.normal(jax.random.key(1), (6, 2))
+
+    def loss(w_h, schedule):
+        return jnp.sum(lstm(params._replace(w_h=w_h), xs, schedule=schedule)[1] ** 2)
+
+    same(jax.hessian(partial(loss, schedule=schedule))(params.w_h), jax.hessian(partial(loss, schedule="scan"))(params.w_h))
+
+
+@pytest.mark.parametrize("schedule", ["auto", *PORTABLE])
+def test_a_batch_of_no_rows(schedule):
+    params, xs = layer(), jnp.ones((6, 0, 3))
+    last, hs = lstm(params, xs, lengths=jnp.zeros(0, int), schedule=schedule)
+    assert (hs.shape, last.c.shape) == ((6, 0, 4), (0, 4))
+    of_params, of_xs = gradient(schedule)(params, xs)
+    assert of_xs.shape == xs.shape
+    assert not of_params.w_h.any()

@@ -11,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
-from strategies import SCHEDULES
+from strategies import SCHEDULES, every_schedule
 
 from jax_lstm import Carry, cell, init, init_network, lstm, network, trace
 from jax_lstm.parallel import BATCH, batch_mesh, keep_freed_memory, replicate, shard_batch
 
-every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 LOOPS = ["auto", *(schedule for schedule in SCHEDULES if schedule != "unrolled")]
 COLLECTIVE = re.compile(r"\b(all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(-start)?\(")
 TIME, ROWS, FEATURES, HIDDEN = 6, 16, 2, 3

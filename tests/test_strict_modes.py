@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from strategies import LONG, SCHEDULES, VARIANTS, make_params
+from strategies import LONG, VARIANTS, every_schedule, make_params
 
 from jax_lstm import Zoneout, init_network, lstm, network, trace
 
-every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
 
 
 def test_the_tests_run_under_strict_types_and_ranks():

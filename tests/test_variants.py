@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import CASES, SCHEDULES, VARIANTS, as_jax, by_oracle, calls
+from strategies import CASES, VARIANTS, as_jax, by_oracle, calls, every_case, every_schedule
 
 from jax_lstm import Trace, lstm, trace
 
@@ -16,8 +16,8 @@ def same(found, expected):
     np.testing.assert_allclose(np.asarray(found), expected, **TOLERANCE)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@every_schedule
+@every_case
 @given(st.data())
 def test_values(schedule, case, data):
     call = data.draw(calls(case))
@@ -29,7 +29,7 @@ def test_values(schedule, case, data):
     same(last.c, expected.c)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@every_case
 @given(st.data())
 def test_traces(case, data):
     call = data.draw(calls(case))

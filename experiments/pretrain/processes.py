@@ -29,6 +29,9 @@ class Recipe(NamedTuple):
         unseasonal: the share of series without season.
         amplitude: the range of the seasonal pattern's standard deviation.
         seasonal_drift: the range of how much the pattern changes from season to season, relative to it.
+        cycles: the share of series with a stochastic cycle.
+        cycle_length: the range of its period, in seasons.
+        cycle_strength: the range of its noise, relative to all other noise.
         nested: the share of series with a longer season beside (days of the week, say), and with noise that depends on the phase.
     """
 
@@ -49,6 +52,9 @@ class Recipe(NamedTuple):
     unseasonal: float = 0.25
     amplitude: tuple[float, float] = (0.01, 0.6)
     seasonal_drift: tuple[float, float] = (0.003, 0.2)
+    cycles: float = 0.25
+    cycle_length: tuple[float, float] = (3, 11)
+    cycle_strength: tuple[float, float] = (0.1, 1.0)
     nested: float = 0.0
 
 
@@ -172,10 +178,10 @@ def recursion(kept: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def cycle(rng: np.random.Generator, count: int, rows: int, recipe: Recipe, spread: np.ndarray) -> np.ndarray:
-    """A stochastic cycle of 3 to 11 seasons in some series (Harvey 1985)."""
-    period = recipe.season * rng.uniform(3, 11, count)
+    """A stochastic cycle in some series, whose phase and size wander (Harvey 1985)."""
+    period = recipe.season * rng.uniform(*recipe.cycle_length, count)
     kept = rng.uniform(0.9, 0.995, count) ** (1 / np.sqrt(recipe.season))
-    strength = sometimes(rng, 0.25, spread * log_uniform(rng, 0.1, 1, count))
+    strength = sometimes(rng, recipe.cycles, spread * log_uniform(rng, *recipe.cycle_strength, count))
     first, second = 2 * kept * np.cos(2 * np.pi / period), -(kept**2)
     one = rng.standard_normal(count) * strength * 2
     two = one * np.cos(2 * np.pi / period)

@@ -19,21 +19,25 @@ HOURLY = Recipe(
     24, (60, 480), (0.0005, 0.08), level=0.4, slope=0.02, autoregressive=1.2, reverting=0.5, shifting=0.1, unseasonal=0.05,
     amplitude=(0.03, 1.0), nested=0.6,
 )  # fmt: skip
+CYCLIC = MONTHLY._replace(
+    lengths=(40, 320), unseasonal=1.0, cycles=1.0, cycle_length=(0.85, 1.15), cycle_strength=(0.3, 2.0), growth=(0.0, 0.03),
+)  # fmt: skip
 WEEKLY = DAILY._replace(season=52, lengths=(80, 420), observation=0.9, nested=0.3)
 
 RECIPES = {
     "short": (
         (YEARLY, 2400),
         (YEARLY._replace(observation=0.3, level=1.0, undamped=0.0, fade=(0.1, 0.6)), 2400),
-        (QUARTERLY, 1700),
-        (QUARTERLY._replace(reverting=0.3, changes=0.5, growth=(0.03, 0.06)), 1700),
+        (QUARTERLY, 2400),
+        (QUARTERLY._replace(reverting=0.3, changes=0.5, growth=(0.03, 0.06)), 2400),
         (MONTHLY, 2200),
         (MONTHLY._replace(autoregressive=0.9, reverting=0.3, changes=0.4, growth=(0.02, 0.04), box_cox=0.7), 2200),
         (DAILY, 900),
         (DAILY._replace(season=5), 300),
         (QUARTERLY._replace(season=2, lengths=(10, 80)), 200),
         (MONTHLY._replace(season=6), 200),
-        (MONTHLY._replace(season=10), 200),
+        (CYCLIC._replace(season=11), 350),
+        (CYCLIC._replace(season=9), 250),
     ),
     "long": (
         (HOURLY, 1400),
@@ -62,7 +66,7 @@ class Training(NamedTuple):
     rate: float
 
 
-TRAINING = {"short": Training(48, 4, 1000, 128, 5e-3), "long": Training(40, 3, 500, 96, 5e-3)}
+TRAINING = {"short": Training(48, 4, 1700, 128, 5e-3), "long": Training(40, 3, 500, 96, 5e-3)}
 
 
 def synthetic(seed: int, recipe: Recipe, count: int, design: Design) -> Windows:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm._files import replacing
-from jax_lstm._init import from_gates
+from jax_lstm._gates import from_gates
 from jax_lstm._layer import trace
 from jax_lstm._readout import readout
 from jax_lstm._types import Readout, Trace

@@ -11,7 +11,7 @@ import numpy as np
 from jax_lstm.forecast._fit import fit
 from jax_lstm.forecast._model import Forecaster
 from jax_lstm.forecast._panel import Panel, check_horizon, cut, take
-from jax_lstm.forecast._predict import METHODS, check_levels, predict
+from jax_lstm.forecast._predict import METHODS, check_levels, predict_by
 
 TOLERATED = 0.08
 """How far the share held by an interval may be from its level before a warning is given, beside what chance explains."""
@@ -127,8 +127,7 @@ def _run(panel: Panel, horizon: int, every, tested, levels, model):
         past = cut(take(panel, places), known)
         truths = np.stack([panel.series[place][count : count + horizon] for place, count in zip(places, known, strict=True)])
         units = np.array([scale(one, season) for one, season in zip(past.series, past.season, strict=True)])
-        for method in METHODS:
-            made = predict(past, horizon, levels=levels, model=model, method=method)
+        for method, made in predict_by(past, horizon, METHODS, levels=levels, model=model).items():
             found = _errors(truths, np.stack(made.centre), units)
             for metric, one in found.items():
                 errors[method][metric][places, most - 1 - back] = one

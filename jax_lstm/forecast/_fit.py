@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -13,9 +13,9 @@ import optax
 
 from jax_lstm import train
 from jax_lstm.forecast._combine import calibrate
-from jax_lstm.forecast._features import Design, features
+from jax_lstm.forecast._features import features
 from jax_lstm.forecast._inputs import Inputs, input_features, standards
-from jax_lstm.forecast._methods import say, size_class
+from jax_lstm.forecast._methods import Said, row_class, say, size_class
 from jax_lstm.forecast._model import Forecaster, Tuned
 from jax_lstm.forecast._network import Network, Windows, kind, loss, losses
 from jax_lstm.forecast._panel import Panel, check_horizon
@@ -73,11 +73,18 @@ def fit(panel: Panel, horizon: int, *, key: jax.Array, effort: str = "normal", p
 
 
 class Task(NamedTuple):
-    """The series of one season, with their inputs as features, and what is held back."""
+    """The series of one season, with their inputs as features, and how many of the last rows are held back."""
 
     group: Group
     inputs: np.ndarray | None
     held: int
+
+
+class Lesson(NamedTuple):
+    """What is learnt from: windows, and the same targets without those that are held back."""
+
+    windows: Windows
+    early: np.ndarray
 
 
 def _fit_season(
@@ -89,34 +96,37 @@ def _fit_season(
     lengths = (~np.isnan(group.values)).sum(axis=0)
     held = int(min(2 * within, group.design.context // 2) if np.median(lengths) >= 4 * within + 2 * season else within)
     task = Task(group, input_features(panel, places, inputs, group.design), held)
-    start = widened(pretrained(kind(season)), inputs.size)
-    early = group.values[: len(group.values) - held]
-    usable = np.flatnonzero((~np.isnan(early)).sum(axis=0) >= max(6, season + 4))
-    prior = PRIOR[kind(season)]
-    if usable.size == 0:
-        origins = group.origins
-        calibration, _, _ = calibrate(say(group.values, group.units, season, horizon, group.design, {"lstm": pretrained(kind(season))}, origins), prior)
-        return Tuned(None, calibration), "too short to train on: the package's weights as they are"
-    chosen = np.sort(np.random.default_rng(0).permutation(usable)[:MOST_SERIES])
-    validation = _held_back(task, chosen)
-    trained = _train(start, _stretches(task, chosen, held), validation, key, steps, progress)
-    before, after = (np.asarray(_each(network, validation)).mean(axis=0) for network in (start, trained.params))
-    gain = (before - after) / before.mean()
-    sure = gain.mean() > (gain.std() / np.sqrt(len(gain)) if len(gain) >= 8 else 0.0)
-    best = LOOK_EVERY * (1 + int(np.nanargmin(np.asarray(trained.history.validation))))
-    networks = {"lstm": pretrained(kind(season))}
-    if sure:
-        prior = {"lstm": prior["lstm"] / 2, "tuned": prior["lstm"] / 2, **{name: share for name, share in prior.items() if name != "lstm"}}
-        networks["tuned"] = trained.params
-    origins = tuple(back for back in group.origins if back <= held)
+    untouched = pretrained(kind(season))
+    usable = np.flatnonzero((~np.isnan(group.values[: len(group.values) - held])).sum(axis=0) >= max(6, season + 4))
+    told, networks, origins = "too short to train on", {"lstm": untouched}, group.origins
+    if usable.size:
+        chosen = np.sort(np.random.default_rng(0).permutation(usable)[:MOST_SERIES])
+        (early, final), best = _train(widened(untouched, inputs.size), task, chosen, key, steps, progress)
+        networks["tuned"] = early
+        origins = tuple(back for back in group.origins if back <= held)
     said = say(group.values, group.units, season, horizon, group.design, networks, origins, task.inputs)
-    calibration, _, _ = calibrate(said, prior)
-    told = f"{best} steps of training change the held-out loss by {-100 * gain.mean():+.1f} %"
-    if not sure:
-        return Tuned(None, calibration), f"{told}: the package's weights as they are"
-    everything = np.flatnonzero(lengths >= max(6, season + 4))[:MOST_SERIES]
-    final = _train(start, _stretches(task, everything, 0), None, key, best, progress)
-    return Tuned(final.params, calibration), f"{told}: trained further"
+    gains = _gains(said) if usable.size else np.zeros(0)
+    if usable.size:
+        told = f"{best} steps of training change the error on held-out values by {-100 * gains.mean():+.1f} %"
+    helps = gains.size > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
+    prior = PRIOR[kind(season)]
+    if not helps:
+        return Tuned(None, calibrate(said, prior)[0]), f"{told}: the package's weights as they are"
+    prior = {"lstm": prior["lstm"] / 4, "tuned": 3 * prior["lstm"] / 4} | {name: prior[name] for name in prior if name != "lstm"}
+    return Tuned(final, calibrate(said, prior)[0]), f"{told}: trained further"
+
+
+def _gains(said: Said) -> np.ndarray:
+    """By how much the trained network's errors on each series are less than the untouched one's, in shares of the mean error."""
+    known = ~np.isnan(said.truths[1:])
+    counts = known.sum(axis=(0, 2))
+    unit = said.unit[1:][..., None]
+    before, after = (
+        np.where(known, np.tanh(np.abs(said.truths[1:] - said.centres[name][1:]) / unit / 2), 0.0).sum(axis=(0, 2)) / np.maximum(counts, 1)
+        for name in ("lstm", "tuned")
+    )
+    mean = before[counts > 0].mean() if (counts > 0).any() else 0.0
+    return (before - after)[counts > 0] / mean if mean > 0 else np.zeros(0)
 
 
 def widened(network: Network, inputs: int) -> Network:
@@ -146,45 +156,59 @@ def _windows(task: Task, chosen: np.ndarray, back: int) -> Windows:
     return made._replace(x=np.concatenate([made.x, shifted.astype(np.float32)], axis=-1))
 
 
-def _stretches(task: Task, chosen: np.ndarray, held: int) -> Windows:
-    """What is learnt from: the rows before those held back, and where they are many, earlier stretches of them too."""
-    context, rows = task.group.design.context, len(task.group.values)
+def _lesson(task: Task, chosen: np.ndarray) -> Lesson:
+    """What is learnt from: the last rows of every series, and of a few long series earlier stretches of them too."""
+    context, held = task.group.design.context, task.held
     longest = int((~np.isnan(task.group.values)).sum(axis=0).max())
-    backs = [held]
+    backs = [0]
     if task.inputs is None and len(chosen) < BATCH:
-        backs += list(range(held + context // 3, min(longest, rows) - context // 2, context // 3))[: MOST_CROPS - 1]
-    return join([_windows(task, chosen, back) for back in backs])
+        backs += list(range(context // 3, longest - context // 2, context // 3))[: MOST_CROPS - 1]
+    parts = [_windows(task, chosen, back) for back in backs]
+    ahead = np.arange(1, task.group.design.horizon + 1)
+    early = []
+    for back, part in zip(backs, parts, strict=True):
+        left = back + context - 1 - np.arange(context)[:, None] - ahead  # rows that follow the target
+        early.append(np.where((left >= held)[:, None], part.y, np.nan).astype(np.float32))
+    count = sum(part.x.shape[1] for part in parts)
+    size = size_class(count) if count <= BATCH else row_class(count)
+    lesson = Lesson(join(parts), np.concatenate(early, axis=1))
+    lesson = jax.tree.map(lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), lesson)
+    lesson.windows.y[:, count:], lesson.early[:, count:] = np.nan, np.nan
+    return lesson
 
 
-def _held_back(task: Task, chosen: np.ndarray) -> Windows:
-    """What the network is judged by: the held-back values, from every origin from their beginning on."""
+def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, steps: int, progress: bool | None):
+    """The network trained without what is held back, and with it, side by side, up to the step at which the former forecasts that best."""
+    lesson = _lesson(task, chosen)
     found = _windows(task, chosen, 0)
     rows = np.arange(len(found.x))[:, None, None]
-    return found._replace(y=np.where(rows >= len(found.x) - 1 - task.held, found.y, np.nan).astype(np.float32))
-
-
-def _train(start: Network, windows: Windows, validation: Windows | None, key: jax.Array, steps: int, progress: bool | None):
-    """The network trained further, up to the step at which the held-back windows are forecast best."""
-    count = windows.x.shape[1]
-    size = size_class(count) if count <= BATCH else count
-    padded = Windows(*(np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)) for field in windows))
-    padded.y[:, count:] = np.nan
-    options = {}
-    if validation is not None:
-        options = {"validation": jax.tree_util.Partial(_judge, validation), "validate_every": LOOK_EVERY, "patience": 4}
-    return train.fit(
-        loss, start, padded, _optimizer(start.readout.w.shape[0]), key=key, steps=steps, batch_size=min(BATCH, size), batch_axis=1,
-        progress=progress, **options,
+    count, size = len(chosen), row_class(len(chosen)) if len(chosen) > BATCH else size_class(len(chosen))
+    found = found._replace(y=np.where(rows >= len(found.x) - 1 - task.held, found.y, np.nan).astype(np.float32))
+    held_back = jax.tree.map(lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), found)
+    held_back.y[:, count:] = np.nan
+    both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), start)
+    fitted = train.fit(
+        _loss, both, lesson, _optimizer(2 * start.readout.w.shape[0]), key=key, steps=steps,
+        batch_size=min(BATCH, lesson.early.shape[1]), batch_axis=1, progress=progress,
+        validation=jax.tree_util.Partial(_judge, held_back), validate_every=LOOK_EVERY, patience=4,
     )  # fmt: skip
+    best = LOOK_EVERY * (1 + int(np.nanargmin(np.asarray(fitted.history.validation))))
+    return [jax.tree.map(lambda leaf, place=place: leaf[place], fitted.params) for place in (0, 1)], best
 
 
-def _judge(validation: Windows, network: Network) -> jax.Array:
-    return jax.vmap(losses, (0, None))(network, validation).mean()
+def _loss(both: Network, lesson: Lesson, key) -> jax.Array:
+    """The losses of both networks, each with its targets."""
+    targets = jnp.stack([lesson.early, lesson.windows.y])
+    return jax.vmap(lambda network, y: loss(network, lesson.windows._replace(y=y), key))(both, targets).sum()
 
 
-_each = jax.jit(jax.vmap(losses, (0, None)))
+def _judge(held_back: Windows, both: Network) -> jax.Array:
+    """The loss on what is held back of the network that has not seen it."""
+    early = jax.tree.map(lambda leaf: leaf[0], both)
+    return jax.vmap(losses, (0, None))(early, held_back).mean()
 
 
+@lru_cache
 def _optimizer(members: int) -> optax.GradientTransformation:
     schedule = optax.linear_schedule(0.1 * RATE, RATE, 20)
     return optax.chain(optax.clip_by_global_norm(1.0 * members), optax.adam(schedule))

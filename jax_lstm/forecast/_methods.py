@@ -82,6 +82,8 @@ def _network_says(network: Network, seen: Steps, rows: list[int], inputs: np.nda
     """The centres and offsets at some of the rows, chunk by chunk, each padded to one of a few sizes."""
     centres, offsets = [], []
     count = seen.x.shape[1]
+    if network.layer.w_x.shape[-2] == seen.x.shape[-1]:  # the package's networks know of no inputs
+        inputs = None
     for begin in range(0, count, CHUNK):
         part = slice(begin, min(begin + CHUNK, count))
         x = seen.x[:, part] if inputs is None else np.concatenate([seen.x[:, part], inputs[:, part].astype(np.float32)], axis=-1)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from jax_lstm.forecast._combine import Calibration, calibrate, combine, offsets_at
+from jax_lstm.forecast._combine import calibrate, combine, offsets_at
 from jax_lstm.forecast._features import Design
-from jax_lstm.forecast._inputs import Inputs, input_features
+from jax_lstm.forecast._inputs import input_features
 from jax_lstm.forecast._intermittent import demand
 from jax_lstm.forecast._methods import Said, row_class, say
 from jax_lstm.forecast._model import Forecaster, Tuned
@@ -90,28 +90,40 @@ def predict(
     >>> made.centre[0].round(1).tolist()
     [10.0, 10.5, 10.9]
     """
+    return predict_by(panel, horizon, [method], levels=levels, model=model)[method]
+
+
+def predict_by(
+    panel: Panel, horizon: int, methods: Sequence[str], *, levels: Sequence[float] = (), model: Forecaster | None = None
+) -> dict[str, Forecasts]:
+    """The same by several methods, from one run of the networks; the arguments are those of `predict`."""
     check_horizon(horizon)
     check_levels(levels)
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
-    count = len(panel.series)
-    centre: list[np.ndarray] = [np.zeros(0)] * count
-    lower, upper = ({level: [np.zeros(0)] * count for level in levels} for _ in range(2))
-    notes = [""] * count
+    for method in methods:
+        if method not in METHODS:
+            raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
+    found: dict[int, dict[str, Forecasts]] = {}
+    places: dict[int, list[int]] = {}
     for season in sorted(set(panel.season)):
-        places = [place for place, period in enumerate(panel.season) if period == season]
-        found = _of_season(panel, places, season, horizon, levels, model, method)
-        for index, place in enumerate(places):
-            centre[place] = found.centre[index]
-            notes[place] = found.notes[index]
-            for level in levels:
-                lower[level][place], upper[level][place] = found.lower[level][index], found.upper[level][index]
+        places[season] = [place for place, period in enumerate(panel.season) if period == season]
+        found[season] = _of_season(panel, places[season], season, horizon, levels, model, methods)
+    order = np.argsort(np.concatenate([places[season] for season in places]))
+    return {method: _join(panel.names, [found[season][method] for season in places], order, levels) for method in methods}
+
+
+def _join(names: tuple[str, ...], parts: list[Forecasts], order: np.ndarray, levels: Sequence[float]) -> Forecasts:
+    """Forecasts of several seasons, in the order of the panel."""
+
+    def put(fields) -> tuple:
+        every = [one for field in fields for one in field]
+        return tuple(every[place] for place in order)
+
     return Forecasts(
-        panel.names,
-        tuple(centre),
-        {level: tuple(ends) for level, ends in lower.items()},
-        {level: tuple(ends) for level, ends in upper.items()},
-        tuple(notes),
+        names,
+        put(part.centre for part in parts),
+        {level: put(part.lower[level] for part in parts) for level in levels},
+        {level: put(part.upper[level] for part in parts) for level in levels},
+        put(part.notes for part in parts),
     )
 
 
@@ -139,23 +151,28 @@ def test_origins(horizon: int, design: Design, longest: int) -> tuple[int, ...]:
     return (0, *range(apart, farthest + 1, apart))[: MOST_ORIGINS + 1]
 
 
-def _of_season(panel: Panel, places, season: int, horizon: int, levels, model: Forecaster | None, method: str) -> Forecasts:
-    series = [panel.series[place] for place in places]
-    group = gather(series, season, horizon)
+def _of_season(
+    panel: Panel, places: Sequence[int], season: int, horizon: int, levels, model: Forecaster | None, methods: Sequence[str]
+) -> dict[str, Forecasts]:
+    group = gather([panel.series[place] for place in places], season, horizon)
     tuned = None if model is None else model.tuned.get(season)
     networks, inputs = {"lstm": pretrained(kind(season))}, None
+    if model is not None:
+        inputs = input_features(panel, places, model.inputs, group.design)
     if tuned is not None:
-        networks, inputs = tuned.networks(networks["lstm"]), input_features(panel, places, model.inputs, group.design)
+        networks = tuned.networks(networks["lstm"])
     said = say(group.values, group.units, season, horizon, group.design, networks, group.origins, inputs)
-    shares, factors, methods = _shares(said, season, method, tuned)
-    centre = combine(said.centres, methods, shares)[0]
-    return _in_units(panel, places, group, said, centre, factors, levels)
+    found = {}
+    for method in methods:
+        shares, factors, names = _shares(said, season, method, tuned)
+        found[method] = _in_units(panel, places, group, said, combine(said.centres, names, shares)[0], factors, levels)
+    return found
 
 
 def _shares(said: Said, season: int, method: str, tuned: Tuned | None):
     """The shares `(series, methods)`, the factors `(2, series, horizon)` and the methods' names."""
     if method != "combined":
-        chosen = "tuned" if tuned is not None and method == "lstm" else method
+        chosen = "tuned" if method == "lstm" and tuned is not None and tuned.network is not None else method
         calibration, shares, factors = calibrate(said, {chosen: 1.0})
         return shares, factors, calibration.methods
     if tuned is None:
