@@ -37,7 +37,8 @@ class _Version(argparse.Action):
     def __call__(self, parser, *_) -> NoReturn:
         from importlib.metadata import version
 
-        parser.exit(message=f"jax-lstm {version('jax_lstm')}\n")
+        print(f"jax-lstm {version('jax_lstm')}")
+        parser.exit()
 
 
 def parser_of(groups: Sequence[str] = tuple(GROUPS)) -> argparse.ArgumentParser:

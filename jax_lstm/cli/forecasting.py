@@ -116,12 +116,7 @@ def _fit(given: argparse.Namespace) -> None:
     horizon = tables.horizon_of(given, table)
     progress = not given.quiet and sys.stderr.isatty()
     model = forecast.fit(table.panel(), horizon, key=jax.random.key(given.seed), effort=given.effort, progress=progress)
-    about = {
-        "table": tables.asked_of(given, table),
-        "fitted to": tables.describe(table).splitlines()[0],
-        "calendar": table.calendar._asdict(),
-        "options": {"effort": given.effort, "seed": given.seed},
-    }
+    about = tables.about_table(given, table) | {"options": {"effort": given.effort, "seed": given.seed}}
     forecast.save(given.out, model._replace(about={**model.about, **about}))
     print(model.report)
     print(f"saved {given.out}: forecast with jax-lstm forecast {given.data} --model {given.out}")

@@ -51,26 +51,27 @@ def read_table(given: argparse.Namespace, model: Forecaster | None = None) -> Ta
     """The table that the options name; what they leave open is as in the table that the model was fitted to."""
     from jax_lstm import forecast
 
-    options = {
-        name: getattr(given, name)
-        for name in ("time", "id", "inputs", "future", "static", "wide", "season", "decimal", "dates")
-    }
-    column = given.column
-    if model is not None:
-        fitted = model.about.get("table", {})
-        column = column or fitted.get("column")
-        options |= {name: fitted[name] for name, asked in options.items() if not asked and name in fitted}
-    table = forecast.read_csv(given.data, column, **options)
+    names = ("column", "time", "id", "inputs", "future", "static", "wide", "season", "decimal", "dates")
+    options = {name: getattr(given, name) for name in names}
+    if model is not None and "roles" in model.about:
+        options["like"] = forecast.Roles(**model.about["roles"])
+        options["wide"] = options["wide"] or (model.about["wide"] and given.column is None)
+        options["season"] = model.about["season"] if given.season is None else given.season
+    table = forecast.read_csv(given.data, **options)
+    said = [describe(table)]
+    fitted = forecast.Calendar(**model.about["calendar"]) if model is not None and "calendar" in model.about else None
+    if fitted is not None and fitted.name != table.calendar.name:
+        said.append(f"the model was fitted to times that are {fitted.name}: these are {table.calendar.name}")
     if not given.quiet:
-        print(describe(table), file=sys.stderr)
+        print("\n".join(said), file=sys.stderr)
     return table
 
 
-def asked_of(given: argparse.Namespace, table: Table) -> dict:
-    """What a fitted model keeps of how its table was read, so that another one is read alike."""
-    roles = table.roles
-    kept = {"column": roles.column, "time": roles.time, "id": roles.id, "wide": given.wide, "season": given.season}
-    return kept | {"inputs": list(roles.inputs), "future": list(roles.future), "static": list(roles.static)}
+def about_table(given: argparse.Namespace, table: Table) -> dict:
+    """What a fitted model keeps of its table, so that another one is read alike."""
+    calendar = table.calendar._asdict()
+    kept = {"roles": table.roles._asdict(), "wide": given.wide, "season": given.season, "calendar": calendar}
+    return kept | {"fitted to": describe(table).splitlines()[0]}
 
 
 def describe(table: Table) -> str:

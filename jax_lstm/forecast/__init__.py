@@ -18,5 +18,6 @@ from jax_lstm.forecast._panel import panel as panel
 from jax_lstm.forecast._predict import METHODS as METHODS
 from jax_lstm.forecast._predict import Forecasts as Forecasts
 from jax_lstm.forecast._predict import predict as predict
+from jax_lstm.forecast._roles import Roles as Roles
 from jax_lstm.forecast._table import Table as Table
 from jax_lstm.forecast._table import read_csv as read_csv

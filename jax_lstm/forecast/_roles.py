@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jax_lstm.forecast._cells import listed
@@ -52,6 +53,15 @@ class Roles(NamedTuple):
     static: tuple[str, ...] = ()
     series: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+
+    def or_as(self, like: Roles, columns: Sequence[str]) -> Roles:
+        """These roles, and those of another table where nothing is asked for and the columns are there."""
+
+        def there(given, usual):
+            names = [usual] if isinstance(usual, str) else usual or []
+            return usual if not given and names and all(name in columns for name in names) else given
+
+        return Roles(*map(there, self[:6], like[:6]))
 
 
 def choose(cells: Cells, asked: Roles, *, wide: bool = False) -> Roles:

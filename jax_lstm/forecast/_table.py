@@ -105,6 +105,7 @@ def read_csv(
     season: int | None = None,
     decimal: str | None = None,
     dates: str | None = None,
+    like: Roles | None = None,
 ) -> Table:
     """Read one or many series from a text file; options in messages are the arguments of the same names.
 
@@ -120,6 +121,7 @@ def read_csv(
         season: the period, 1 for none; inferred where None.
         decimal: "point" or "comma", what the file writes in numbers; decided by the file where None.
         dates: "day-first" or "month-first", for dates such as 01/02/2020; decided by the column where None.
+        like: the roles of another table, for what is not asked for, where the file has those columns.
 
     Returns:
         The `Table`.
@@ -136,7 +138,10 @@ def read_csv(
     ([1010.5, 990.0], 12, 'monthly')
     """
     asked = Roles(column, time, id, tuple(inputs), tuple(future), tuple(static))
-    return read(read_cells(path), asked, wide=wide, season=season, decimal=decimal, dates=dates)
+    cells = read_cells(path)
+    if like is not None and not wide:
+        asked = asked.or_as(like, list(cells.frame))
+    return read(cells, asked, wide=wide, season=season, decimal=decimal, dates=dates)
 
 
 def read(
