@@ -75,7 +75,9 @@ def say(
     for name in statistical[0]:
         centres[name] = np.stack([one[name] for one in statistical])
     unit = np.where(units.logs, 1.0, 10 * seen.scale[step_rows])
-    return Said(origins, centres, offsets, _truths(values, season, horizon, origins), unit)
+    truths = _truths(values, season, horizon, origins)
+    truths[..., design.horizon :] = np.nan  # not forecast by the networks from the origins before the end
+    return Said(origins, centres, offsets, truths, unit)
 
 
 def _network_says(network: Network, seen: Steps, rows: list[int], inputs: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +119,7 @@ def _roll(values, units, season, horizon, design, networks, centres, offsets, in
             shift = None if inputs is None else _held_inputs(inputs, sum(one.shape[-1] for one in made))
             again = features(longer, units.logs, season, design)
             following, _ = _network_says(network, again, [design.context - 1], shift)
-            made.append(np.concatenate([following, np.full_like(centres[name][1:], np.nan)]))
+            made.append(np.concatenate([following, np.zeros_like(centres[name][1:])]))
         rolled[name] = np.concatenate(made, axis=-1)
     last, middle = offsets[..., -1:], offsets[..., design.horizon // 2 - 1 : design.horizon // 2]
     power = np.clip(np.log(np.maximum(last, 1e-30) / np.maximum(middle, 1e-30)) / np.log(2), 0.05, LONGEST_RISE)
@@ -182,7 +184,7 @@ def _theta_says(about: np.ndarray, begun: np.ndarray, known: np.ndarray, logs: n
     scaled = np.where(begun, (plain - middle) / spread, np.nan)
     size = 8 if count <= 8 else 64 if count <= 64 else 512
     long = row_class(rows)
-    steps = -(-horizon // 12) * 12
+    steps = row_class(horizon)
     found = []
     for begin in range(0, count, size):
         part = np.full((long, size), np.nan)

@@ -189,7 +189,7 @@ def _in_units(panel: Panel, places, group: Group, said: Said, centre: np.ndarray
     held = (known < FEWEST) | constant
     centre = np.where(held[:, None], last[:, None], centre)
     notes = [
-        f"{count} value{'s' * (count > 1)}: last value held" if count < FEWEST else "constant: held" if same else ""
+        f"{count} value{'s' if count > 1 else ''}: last value held" if count < FEWEST else "constant: held" if same else ""
         for count, same in zip(known, constant, strict=True)
     ]
 

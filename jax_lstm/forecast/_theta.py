@@ -78,7 +78,7 @@ def _theta(values, begun, counts, alphas, *, horizon: int) -> Theta:
     def step(held, row):
         line, level, share, sums = held
         y, has_begun, counting = row
-        pull = _pull(line, alpha)
+        pull = _pull(jax.tree.map(lambda leaf: leaf[None], line), alpha)
         error, use = y[None] - level, (counting & (line.count >= SKIPPED))[None]
         products = (share * share, share * pull, pull * pull, share * error, pull * error, error * error)
         sums = jax.tree.map(lambda total, product: total + jnp.where(use, product, 0.0), sums, products)
@@ -112,7 +112,7 @@ def _seen(line: Line, y, begun) -> Line:
     """The line with one more value."""
     count = line.count
     mean = (count * line.mean + y) / (count + 1)
-    slope = jnp.where(count > 0, ((count - 1) * line.slope + 6 * (y - mean) / (count + 1)) / (count + 2), 0.0)
+    slope = jnp.where(count > 0, ((count - 1) * line.slope + 6 * (y - line.mean) / (count + 1)) / (count + 2), 0.0)
     new = Line(count + 1, mean, mean - slope * (count + 2) / 2, slope)
     return jax.tree.map(lambda fresh, held: jnp.where(begun, fresh, held), new, line)
 
