@@ -30,7 +30,7 @@ from jax_lstm.schedules._transpose import (
 )
 
 
-UNROLL = 2
+UNROLL = 8
 """Steps in one pass of an accelerator's loop: a GPU's command buffer holds the loop from two on."""
 
 
