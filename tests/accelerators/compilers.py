@@ -1,4 +1,5 @@
-"""Compilers of accelerators that are not there: libtpu compiles for any TPU, and the CUDA plugin for an H100 that a file describes."""
+"""Compilers of accelerators that are not there: libtpu compiles for any TPU, and the CUDA plugin for an H100 that a
+file describes."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ def mesh(chip: str, count: int = 1):
     return jax.make_mesh((count,), ("batch",), axis_types=(AxisType.Auto,), devices=topology.devices[:count])
 
 
-def compile_gradient(chip: str, schedule: str, shape: Shape, dtype, options=(), *, chips: int = 1, compiler_options=None):
+def compile_gradient(
+    chip: str, schedule: str, shape: Shape, dtype, options=(), *, chips: int = 1, compiler_options=None
+):
     """The program of a layer's values and gradients with respect to weights, input and carry, compiled for a chip."""
     on = mesh(chip, chips)
 
@@ -106,4 +109,6 @@ def loops(thunks: str) -> list[Loop]:
 def thunks() -> str:
     """The thunks of the last program that was compiled for a GPU, from where XLA_FLAGS tells XLA to dump them."""
     folder = Path(re.search(r"--xla_dump_to=(\S+)", os.environ["XLA_FLAGS"])[1])
-    return max(folder.glob("*thunk_sequence_after_thunk_passes.txt"), key=lambda path: path.stat().st_mtime_ns).read_text()
+    return max(
+        folder.glob("*thunk_sequence_after_thunk_passes.txt"), key=lambda path: path.stat().st_mtime_ns
+    ).read_text()

@@ -1,4 +1,5 @@
-"""Programs for an H100, compiled without one: every schedule compiles, cuDNN is called, and loops are in command buffers."""
+"""Programs for an H100, compiled without one: every schedule compiles, cuDNN is called, and loops are in command
+buffers."""
 
 import jax.numpy as jnp
 import pytest
@@ -21,7 +22,9 @@ both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype._
 def test_every_portable_schedule_compiles(dtype, schedule):
     program = compile_gradient("h100", schedule, SMALL, dtype, ("lengths", "resets")).as_text()
     assert ("while(" in program) == (schedule != "unrolled")
-    assert not any("rnn" in name for name in custom_calls(program)), "a path that was not timed is never what auto takes"
+    assert not any("rnn" in name for name in custom_calls(program)), (
+        "a path that was not timed is never what auto takes"
+    )
 
 
 @both_dtypes

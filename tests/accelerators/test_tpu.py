@@ -48,7 +48,9 @@ def test_a_kernel_for_all_steps_valid():
 
 @pytest.mark.parametrize("chip", ["v5p", "tpu7x"])
 def test_weights_that_leave_no_room_are_refused_by_name(chip):
-    with pytest.raises(ValueError, match=r'schedule="pallas" needs \d+ MiB of VMEM for its weights and one step, and may use 40 MiB'):
+    with pytest.raises(
+        ValueError, match=r'schedule="pallas" needs \d+ MiB of VMEM for its weights and one step, and may use 40 MiB'
+    ):
         compile_gradient(chip, "pallas", Shape(16, 8, 128, 3072), jnp.float32)
 
 

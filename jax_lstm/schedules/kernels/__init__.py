@@ -1,1 +1,1 @@
-"""Schedules that hand the whole loop of a plain LSTM to a compiler of its own; each restates the equations of that one."""
+"""Schedules that hand the whole loop to a compiler of their own."""

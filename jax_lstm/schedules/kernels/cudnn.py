@@ -1,8 +1,8 @@
 """cuDNN's LSTM as a schedule: `jax.experimental.rnn` computes, and the semantics of a layer are arranged around it.
 
-cuDNN takes one batch axis, lengths of at least one, steps from first to last, and a second vector of biases. Further batch axes are merged,
-a row of length 0 is computed for one step and then replaced by its initial carry, a reversed layer is given its valid steps reversed, and
-the second biases are zeros.
+cuDNN takes one batch axis, lengths of at least one, steps from first to last, and a second vector of biases. Further
+batch axes are merged, a row of length 0 is computed for one step and then replaced by its initial carry, a reversed
+layer is given its valid steps reversed, and the second biases are zeros.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class _Arrays(NamedTuple):
 def cudnn(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool) -> tuple[Carry, jax.Array]:
     """The last carry and the hidden states, by one call of cuDNN, and their gradients by another.
 
-    Products are made in TF32, unless `jax.default_matmul_precision` asks for more. Under `jax.vmap` one call follows the other: batch
-    axes, which are one call, are faster.
+    Products are made in TF32, unless `jax.default_matmul_precision` asks for more. Under `jax.vmap` one call follows
+    the other: batch axes, which are one call, are faster.
     """
     (time, *batch, features), hidden = steps.x.shape, shared.initial.c.shape[-1]
     rows = math.prod(batch)
@@ -101,7 +101,8 @@ def _value(arrays: _Arrays, lengths: jax.Array) -> tuple[Carry, jax.Array]:
 
 
 def _saving(arrays: _Arrays, lengths: jax.Array) -> tuple[tuple[Carry, jax.Array], tuple[jax.Array, jax.Array]]:
-    """cuDNN's forward call: the last carry and the hidden states; these once more, as cuDNN lays them out, and its reserve space."""
+    """cuDNN's forward call: the last carry and the hidden states; these once more, as cuDNN lays them out, and its
+    reserve space."""
     y, h, c, reserve = _forward_call(_precision(), *_operands(arrays), lengths)
     return (Carry(h[0], c[0]), y.swapaxes(0, 1)), (y, reserve)
 

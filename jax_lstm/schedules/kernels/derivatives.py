@@ -9,10 +9,12 @@ import jax.numpy as jnp
 
 
 def with_derivatives(value: Callable, saving: Callable, backward: Callable, plain: Callable) -> Callable:
-    """A function of `(arrays, conditions)` whose value and gradient are a kernel's, and whose second derivatives are a plain schedule's.
+    """A function of `(arrays, conditions)` whose value and gradient are a kernel's, and whose second derivatives are a
+    plain schedule's.
 
     Args:
-        value: `(arrays, conditions) -> out`, the kernel. `arrays` is a tree of floats; `conditions`, of integers and booleans, has no
+        value: `(arrays, conditions) -> out`, the kernel. `arrays` is a tree of floats; `conditions`, of integers and
+        booleans, has no
             gradient.
         saving: `(arrays, conditions) -> (out, saved)`, the kernel with what its backward pass needs.
         backward: `(arrays, conditions, saved, d_out) -> d_arrays`.

@@ -23,7 +23,8 @@ SUBLANES = {4: 8, 2: 16}
 MOST_ROWS = 256
 MOST_ROWS_AND_STEPS = 1024
 LEAST_VMEM = 64 * 2**20
-"""Bytes of VMEM of a core where the chip is not known, as when a program is compiled elsewhere: a v5p and a TPU7x have no more."""
+"""Bytes of VMEM of a core where the chip is not known, as when a program is compiled elsewhere: a v5p and a TPU7x have
+no more."""
 
 
 class Blocks(NamedTuple):
@@ -52,15 +53,19 @@ class _Conditions(NamedTuple):
     lengths: jax.Array | None
 
 
-def pallas(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, interpret=False) -> tuple[Carry, jax.Array]:
+def pallas(
+    params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, interpret=False
+) -> tuple[Carry, jax.Array]:
     """The last carry and the hidden states, by two Pallas kernels for TPUs.
 
-    Products have the precision of `jax.default_matmul_precision`, as on every path. Half precision is accumulated in float32, and the
-    cell state is float32 throughout. The gradients of the weights and of the input are large products after the backward loop.
+    Products have the precision of `jax.default_matmul_precision`, as on every path. Half precision is accumulated in
+    float32, and the cell state is float32 throughout. The gradients of the weights and of the input are large products
+    after the backward loop.
 
     Args:
         params, shared, steps, reverse: as for every schedule.
-        interpret: run the kernels as plain JAX (True) or in the TPU interpreter (`pltpu.InterpretParams()`), on any platform.
+        interpret: run the kernels as plain JAX (True) or in the TPU interpreter (`pltpu.InterpretParams()`), on any
+        platform.
     """
     (time, *batch, features), hidden, itemsize = steps.x.shape, shared.initial.c.shape[-1], steps.x.dtype.itemsize
     rows = math.prod(batch)
@@ -70,11 +75,17 @@ def pallas(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, i
     fixed = {"blocks": blocks, "reverse": reverse, "interpret": interpret}
 
     def plain(arrays, conditions):
-        shared, steps = Shared(arrays.initial, reset_to=arrays.reset_to), Steps(arrays.x, conditions.valid, conditions.reset)
+        shared, steps = (
+            Shared(arrays.initial, reset_to=arrays.reset_to),
+            Steps(arrays.x, conditions.valid, conditions.reset),
+        )
         return scan(LSTMParams(arrays.w_x, arrays.w_h, arrays.b), shared, steps, reverse=reverse)
 
     run = with_derivatives(
-        lambda *given: _forward(*given, save=False, **fixed)[0], partial(_forward, save=True, **fixed), partial(_backward, **fixed), plain
+        lambda *given: _forward(*given, save=False, **fixed)[0],
+        partial(_forward, save=True, **fixed),
+        partial(_backward, **fixed),
+        plain,
     )
     carry, hs = run(arrays, conditions)
     carry = Carry(*(end[:rows, :hidden].reshape(*batch, hidden) for end in carry))
@@ -82,7 +93,8 @@ def pallas(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, i
 
 
 def _align(params: LSTMParams, shared: Shared, steps: Steps, rows: int, padded: int) -> tuple[_Arrays, _Conditions]:
-    """One batch axis of a whole number of blocks, and a hidden size of whole lanes: rows and units of zeros, which stay zeros."""
+    """One batch axis of a whole number of blocks, and a hidden size of whole lanes: rows and units of zeros, which
+    stay zeros."""
     hidden = shared.initial.c.shape[-1]
     more_units = _round_up(hidden, LANES) - hidden
 
@@ -92,10 +104,18 @@ def _align(params: LSTMParams, shared: Shared, steps: Steps, rows: int, padded: 
         return array if count == 0 else jnp.pad(array, widths)
 
     def over_time(array):
-        return None if array is None else fill(array.reshape(array.shape[0], rows, *array.shape[steps.x.ndim - 1 :]), 1, padded - rows)
+        return (
+            None
+            if array is None
+            else fill(array.reshape(array.shape[0], rows, *array.shape[steps.x.ndim - 1 :]), 1, padded - rows)
+        )
 
     def carry(given):
-        return None if given is None else Carry(*(fill(fill(a.reshape(rows, hidden), 0, padded - rows), 1, more_units) for a in given))
+        return (
+            None
+            if given is None
+            else Carry(*(fill(fill(a.reshape(rows, hidden), 0, padded - rows), 1, more_units) for a in given))
+        )
 
     def gates(weights):
         apart = weights.reshape(*weights.shape[:-1], 4, hidden)
@@ -129,7 +149,9 @@ def unsupported(problem: Problem) -> str | None:
         return "chooses its blocks by the size of the batch, which is symbolic"
     sizes = problem.time, problem.rows, problem.features, problem.hidden
     if choose_blocks(*sizes, jnp.dtype(problem.dtype).itemsize, vmem()) is None:
-        least = loop_bytes(Blocks(1, SUBLANES[jnp.dtype(problem.dtype).itemsize]), *sizes[2:], jnp.dtype(problem.dtype).itemsize)
+        least = loop_bytes(
+            Blocks(1, SUBLANES[jnp.dtype(problem.dtype).itemsize]), *sizes[2:], jnp.dtype(problem.dtype).itemsize
+        )
         return f"needs {least / 2**20:.0f} MiB of VMEM for its weights and one step, and may use {usable(vmem()) / 2**20:.0f} MiB of it"
     return None
 
@@ -173,7 +195,9 @@ def loop_bytes(blocks: Blocks, features: int, hidden: int, itemsize: int) -> int
     stretch = blocks.time * blocks.rows
     carries = 16 * blocks.rows * hidden * 4
     forward = (features + hidden) * 4 * hidden * itemsize
-    forward += 2 * stretch * ((features + 2 * hidden) * itemsize + 5 * hidden * 4 + LANES * 4) + stretch * 4 * hidden * 4
+    forward += (
+        2 * stretch * ((features + 2 * hidden) * itemsize + 5 * hidden * 4 + LANES * 4) + stretch * 4 * hidden * 4
+    )
     backward = 4 * hidden * hidden * itemsize + 2 * stretch * (5 * hidden * itemsize + 5 * hidden * 4 + LANES * 4)
     return max(forward, backward) + carries
 
@@ -216,7 +240,8 @@ def _plan(blocks: Blocks, reverse: bool, interpret):
 
 
 def _when(conditions: _Conditions):
-    """The conditions as the loops take them: lengths alone as they are, all else as bits of one integer a step and row."""
+    """The conditions as the loops take them: lengths alone as they are, all else as bits of one integer a step and
+    row."""
     from jax_lstm.schedules.kernels import tpu_loops
 
     valid, reset, lengths = conditions

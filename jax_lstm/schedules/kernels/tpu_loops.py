@@ -1,7 +1,9 @@
-"""The loops of the TPU kernel, in Pallas: `w_h`, h and c stay in VMEM, and everything else streams through it in blocks of time.
+"""The loops of the TPU kernel, in Pallas: `w_h`, h and c stay in VMEM, and everything else streams through it in blocks
+of time.
 
-The equations are those of `_cell` for the plain LSTM, and the backward loop is their pullback. Sizes are aligned by the caller: rows to
-sublanes, the hidden size to lanes. The grid runs over blocks of rows and, inside, over blocks of time, in the order of the steps.
+The equations are those of `_cell` for the plain LSTM, and the backward loop is their pullback. Sizes are aligned by the
+caller: rows to sublanes, the hidden size to lanes. The grid runs over blocks of rows and, inside, over blocks of time,
+in the order of the steps.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ VALID, RESET = 1, 2
 
 
 class Plan(NamedTuple):
-    """What is fixed when a loop is compiled: the block sizes, the direction, and the VMEM (in bytes) that the loop may use."""
+    """What is fixed when a loop is compiled: the block sizes, the direction, and the VMEM (in bytes) that the loop may
+    use."""
 
     time: int
     rows: int
@@ -29,14 +32,16 @@ class Plan(NamedTuple):
 
 
 class When(NamedTuple):
-    """Which steps are valid and which are preceded by a reset: at most one of `lengths (rows, 1)` and `flags (time, rows, 1)`, integers."""
+    """Which steps are valid and which are preceded by a reset: at most one of `lengths (rows, 1)` and `flags (time,
+    rows, 1)`, integers."""
 
     lengths: jax.Array | None = None
     flags: jax.Array | None = None
 
 
 class Forward(NamedTuple):
-    """Arguments of the forward loop: `x (time, rows, features)`, `b (1, 4*hidden)`, all else as in `Shared` and `LSTMParams`."""
+    """Arguments of the forward loop: `x (time, rows, features)`, `b (1, 4*hidden)`, all else as in `Shared` and
+    `LSTMParams`."""
 
     x: jax.Array
     h: jax.Array
@@ -67,7 +72,8 @@ class Outputs(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """Arguments of the backward loop: `w_h` transposed `(4*hidden, hidden)`, and the gradients of the forward loop's results."""
+    """Arguments of the backward loop: `w_h` transposed `(4*hidden, hidden)`, and the gradients of the forward loop's
+    results."""
 
     c: jax.Array
     gates: jax.Array
@@ -79,7 +85,8 @@ class Backward(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Results of the backward loop: gradients of the pre-activations, of the initial carry, and of what resets put back."""
+    """Results of the backward loop: gradients of the pre-activations, of the initial carry, and of what resets put
+    back."""
 
     z: jax.Array
     h: jax.Array
@@ -101,7 +108,8 @@ def forward(args: Forward, plan: Plan, *, save: bool) -> Outputs:
 
 
 def backward(args: Backward, plan: Plan, *, resets: bool) -> Gradients:
-    """The gradients that need the loop; those of the weights and of the input are products over all of `z`, left to the caller."""
+    """The gradients that need the loop; those of the weights and of the input are products over all of `z`, left to
+    the caller."""
     time, rows, hidden = args.c.shape
     at_start = _array(args.d_hs, (rows,), hidden, jnp.float32)
     back = at_start if resets else None
@@ -118,6 +126,7 @@ def _forward(args: Forward, outs: Outputs, h_now, c_now, z, *, steps: int, plan:
     @pl.when(pl.program_id(1) == 0)
     def _():
         h_now[...], c_now[...] = _float32(args.h[...]), _float32(args.c[...])
+
     x = args.x[...].reshape(plan.time * plan.rows, -1)
     z[...] = (_dot(x, args.w_x[...]) + _float32(args.b[...])).reshape(z.shape)
 
@@ -219,7 +228,12 @@ def _float32(value):
 def _array(like, lead, size, dtype=None):
     """The shape of a result, which varies over the devices as `like` does."""
     dtype = like.dtype if dtype is None else dtype
-    return jax.eval_shape(lambda a: jnp.broadcast_to(a[:1, :1, :1], (1,) * (2 - len(lead)) + (*lead, size)).reshape(*lead, size).astype(dtype), like)
+    return jax.eval_shape(
+        lambda a: (
+            jnp.broadcast_to(a[:1, :1, :1], (1,) * (2 - len(lead)) + (*lead, size)).reshape(*lead, size).astype(dtype)
+        ),
+        like,
+    )
 
 
 def _call(kernel, name, args, results, scratch, plan, time, rows):
