@@ -117,8 +117,7 @@ def _loop(
         z = products(params, now.x, h_seen) if by_both is None else by_both(jnp.concatenate([now.x, h_seen], axis=-1))
         m, c, values = update(params, z, before.c)
         after = finish_step(shared, before, Carry(project(params, m), c), now)
-        # c and h stand in the next step's `before`
-        gates: Any = Trace(*values[:3], None, values.output_gate, None) if from_gates_alone(params) else z  # type: ignore[arg-type]
+        gates = _gates(values) if from_gates_alone(params) else z
         return after, (zero_invalid(after.h, now.valid), Kept(before, gates) if keep else None)
 
     return jax.lax.scan(step, shared.initial, steps, reverse=reverse)
@@ -129,21 +128,25 @@ def _hoisted_loop(
 ) -> tuple[Carry, tuple[jax.Array, Kept | None]]:
     """The forward loop with little in it: one product and one update at each step."""
 
-    def step(carry: Carry, inputs: tuple[jax.Array, Steps]) -> tuple[Carry, tuple[jax.Array, Carry]]:
-        z_x, now = inputs
+    def step(carry: Carry, now: Steps) -> tuple[Carry, tuple[jax.Array, Carry]]:
         before, h_seen = begin_step(shared, carry, now)
-        m, c, _ = update(params, add_recurrent(params, z_x, h_seen), before.c)
+        m, c, _ = update(params, add_recurrent(params, now.x, h_seen), before.c)
         after = finish_step(shared, before, Carry(project(params, m), c), now)
         return after, (zero_invalid(after.h, now.valid), after)
 
-    inputs = dot(steps.x, params.w_x), steps._replace(x=None)
-    last, (hs, after) = jax.lax.scan(step, shared.initial, inputs, reverse=reverse, unroll=UNROLL)
+    multiplied = steps._replace(x=dot(steps.x, params.w_x))
+    last, (hs, after) = jax.lax.scan(step, shared.initial, multiplied, reverse=reverse, unroll=UNROLL)
     if not keep:
         return last, (hs, None)
     before, h_seen = jax.vmap(partial(begin_step, shared))(_shifted(shared.initial, after, reverse), steps)
-    z = add_recurrent(params, inputs[0], h_seen)
-    gates = update(params, z, before.c)[2]._replace(cell_state=None, hidden_state=None)
-    return last, (hs, Kept(before, gates if from_gates_alone(params) else z))
+    z = add_recurrent(params, multiplied.x, h_seen)
+    gates = _gates(update(params, z, before.c)[2]) if from_gates_alone(params) else z
+    return last, (hs, Kept(before, gates))
+
+
+def _gates(values: Trace) -> Any:
+    """The values of a step without c and h, which stand in the next step's `before`."""
+    return Trace(*values[:3], None, values.output_gate, None)  # type: ignore[arg-type]
 
 
 def _shifted(initial: Carry, after: Carry, reverse: bool) -> Carry:

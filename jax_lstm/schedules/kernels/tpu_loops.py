@@ -8,8 +8,9 @@ in the order of the steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +50,8 @@ class Forward(NamedTuple):
     w_x: jax.Array
     w_h: jax.Array
     b: jax.Array
-    reset_h: jax.Array | None
-    reset_c: jax.Array | None
+    reset_h: Any
+    reset_c: Any
     when: When
 
 
@@ -91,8 +92,8 @@ class Gradients(NamedTuple):
     z: jax.Array
     h: jax.Array
     c: jax.Array
-    reset_h: jax.Array | None
-    reset_c: jax.Array | None
+    reset_h: Any
+    reset_c: Any
 
 
 def forward(args: Forward, plan: Plan, *, save: bool) -> Outputs:
@@ -119,18 +120,19 @@ def backward(args: Backward, plan: Plan, *, resets: bool) -> Gradients:
     return _call(kernel, "lstm_backward", args, results, scratch, plan._replace(reverse=not plan.reverse), time, rows)
 
 
-def _forward(args: Forward, outs: Outputs, h_now, c_now, z, *, steps: int, plan: Plan):
+def _forward(args: Forward, outs: Outputs, h_now: Any, c_now: Any, z: Any, *, steps: int, plan: Plan) -> None:
+    """The body of the forward loop: fields of `args` and `outs` are references to blocks in VMEM."""
     hidden = c_now.shape[-1]
     block, count = _block(steps, plan, plan.reverse)
 
     @pl.when(pl.program_id(1) == 0)
-    def _():
+    def _() -> None:
         h_now[...], c_now[...] = _float32(args.h[...]), _float32(args.c[...])
 
     x = args.x[...].reshape(plan.time * plan.rows, -1)
     z[...] = (_dot(x, args.w_x[...]) + _float32(args.b[...])).reshape(z.shape)
 
-    def step(k, carry):
+    def step(k: Any, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         t = count - 1 - k if plan.reverse else k
         valid, reset = _conditions(args.when, t, block * plan.time + t, c_now.shape)
         if reset is not None:
@@ -156,21 +158,23 @@ def _forward(args: Forward, outs: Outputs, h_now, c_now, z, *, steps: int, plan:
     outs.h[...], outs.c[...] = h_now[...], c_now[...]
 
 
-def _backward(args: Backward, outs: Gradients, d_h_now, d_c_now, *, steps: int, plan: Plan):
+def _backward(args: Backward, outs: Gradients, d_h_now: Any, d_c_now: Any, *, steps: int, plan: Plan) -> None:
+    """The body of the backward loop."""
     hidden = d_c_now.shape[-1]
     block, count = _block(steps, plan, not plan.reverse)
 
     @pl.when(pl.program_id(1) == 0)
-    def _():
+    def _() -> None:
         d_h_now[...], d_c_now[...] = _float32(args.d_h[...]), _float32(args.d_c[...])
         if outs.reset_h is not None:
             outs.reset_h[...], outs.reset_c[...] = jnp.zeros_like(d_h_now), jnp.zeros_like(d_c_now)
 
-    def step(k, carry):
+    def step(k: Any, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         t = k if plan.reverse else count - 1 - k
         valid, reset = _conditions(args.when, t, block * plan.time + t, d_c_now.shape)
         d_h, d_c = carry
-        kept_h, kept_c = 0.0, 0.0
+        kept_h: Any = 0.0
+        kept_c: Any = 0.0
         d_new_h = d_h + _float32(args.d_hs[t])
         d_new_c = d_c
         if valid is not None:
@@ -195,7 +199,7 @@ def _backward(args: Backward, outs: Gradients, d_h_now, d_c_now, *, steps: int, 
     outs.h[...], outs.c[...] = d_h_now[...], d_c_now[...]
 
 
-def _block(steps: int, plan: Plan, from_the_end: bool):
+def _block(steps: int, plan: Plan, from_the_end: bool) -> tuple[Any, Any]:
     """Which block of time this is, and how many of its steps there are: the last one may be cut short."""
     block = pl.program_id(1)
     if from_the_end:
@@ -203,8 +207,8 @@ def _block(steps: int, plan: Plan, from_the_end: bool):
     return block, plan.time if steps % plan.time == 0 else jnp.minimum(plan.time, steps - block * plan.time)
 
 
-def _conditions(when: When, t, now, shape):
-    """Whether a step is valid and whether a reset precedes it, for every row and unit; None where all are, or none is."""
+def _conditions(when: When, t: Any, now: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Whether a step is valid, and whether a reset precedes it, for every row and unit; None where it is not asked."""
     if when.lengths is not None:
         return now < jnp.broadcast_to(when.lengths[...], shape), None
     if when.flags is None:
@@ -213,33 +217,37 @@ def _conditions(when: When, t, now, shape):
     return (flags & VALID) != 0, (flags & RESET) != 0
 
 
-def _sigmoid(z):
+def _sigmoid(z: jax.Array) -> jax.Array:
     return 0.5 * jnp.tanh(0.5 * z) + 0.5  # one instruction of the transcendental unit instead of two
 
 
-def _dot(a, w):
+def _dot(a: jax.Array, w: jax.Array) -> jax.Array:
     return jnp.dot(a, w, preferred_element_type=jnp.float32)
 
 
-def _float32(value):
+def _float32(value: jax.Array) -> jax.Array:
     return value.astype(jnp.float32)
 
 
-def _array(like, lead, size, dtype=None):
-    """The shape of a result, which varies over the devices as `like` does."""
+def _array(like: jax.Array, lead: tuple[int, ...], size: int, dtype: Any = None) -> Any:
+    """The shape of a result, which varies over the devices of a mesh as `like (time, rows, size)` does."""
     dtype = like.dtype if dtype is None else dtype
-    return jax.eval_shape(
-        lambda a: (
-            jnp.broadcast_to(a[:1, :1, :1], (1,) * (2 - len(lead)) + (*lead, size)).reshape(*lead, size).astype(dtype)
-        ),
-        like,
-    )
+    return jax.eval_shape(lambda a: jnp.zeros((*lead, size), dtype) + a[(0,) * a.ndim].astype(dtype), like)
 
 
-def _call(kernel, name, args, results, scratch, plan, time, rows):
+def _call(
+    kernel: Any,
+    name: str,
+    args: Any,
+    results: Any,
+    scratch: Sequence[tuple[int, ...]],
+    plan: Plan,
+    time: int,
+    rows: int,
+) -> Any:
     blocks = pl.cdiv(time, plan.time)
 
-    def spec(leaf):
+    def spec(leaf: Any) -> pl.BlockSpec:
         if leaf.ndim == 3:
             shape = (plan.time, plan.rows, leaf.shape[-1])
             return pl.BlockSpec(shape, lambda row, t: (blocks - 1 - t if plan.reverse else t, row, 0))
