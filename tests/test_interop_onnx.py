@@ -278,22 +278,6 @@ def test_states_that_are_inputs_of_the_model_are_left_to_the_caller():
     assert read.lengths is None
 
 
-def test_what_is_no_model_with_an_lstm_is_refused(tmp_path):
-    model = to_onnx(make())
-    del model.graph.node[0]
-    with pytest.raises(ValueError, match="model has no LSTM operator, it has Squeeze"):
-        from_onnx(model)
-    with pytest.raises(ValueError, match="model is not an ONNX model"):
-        from_onnx(b"not a model")
-    (tmp_path / "no.onnx").write_bytes(b"not a model")
-    with pytest.raises(ValueError, match="model is not an ONNX model"):
-        from_onnx(tmp_path / "no.onnx")
-    with pytest.raises(FileNotFoundError):
-        from_onnx(tmp_path / "missing.onnx")
-    with pytest.raises(TypeError, match=r"model is a int, expected an onnx\.ModelProto, bytes or a path"):
-        from_onnx(3)
-
-
 WRITE_REFUSED = {
     r"layers\[0\] has projection, which the ONNX LSTM format cannot hold": {"projection": 2},
     r"layers\[0\] has norm, ": {"norm": True, "coupled": True},
