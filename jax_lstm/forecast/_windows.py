@@ -12,7 +12,7 @@ FARTHEST = 40.0
 
 
 def windows(
-    values: np.ndarray, logs: np.ndarray, season: int, design: Design, *, least: int = 1, weight=None
+    values: np.ndarray, logs: np.ndarray, season: int, design: Design, *, least: int = 1, weight: Any = None
 ) -> Windows:
     """What a network learns from transformed series.
 
@@ -28,7 +28,7 @@ def windows(
 
 
 def follow(
-    steps: Steps, values: np.ndarray, logs: np.ndarray, design: Design, *, least: int = 1, weight=None
+    steps: Steps, values: np.ndarray, logs: np.ndarray, design: Design, *, least: int = 1, weight: Any = None
 ) -> Windows:
     """The same from features that are there."""
     context, horizon = design.context, design.horizon
