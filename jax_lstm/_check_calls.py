@@ -73,10 +73,9 @@ def check_carries(
         where = f"{name}[{position}]"
         if isinstance(carry, FinalCarries):
             raise ValueError(
-                f"{where} holds the final carries of a bidirectional layer, which cannot stream: its backward pass "
-                "begins at the "
-                "end of the whole sequence. Give the sequence at once, or Bidirectional(forward, backward) if these "
-                "are initial states"
+                f"{where} holds the final carries of a bidirectional layer, which cannot stream: its backward "
+                "direction starts at the end of the whole sequence. Give the sequence at once, or "
+                "Bidirectional(forward, backward) if these are initial states"
             )
         parts, layer_parts = directions(carry, where), directions(layer)
         if len(parts) != len(layer_parts):

@@ -170,8 +170,8 @@ def check_carry(carry: Any, sizes: Sizes, batch: tuple[int, ...], dtype: Any, na
     """A carry that fits a layer and its batch axes."""
     if isinstance(carry, FinalCarries | Bidirectional):
         raise TypeError(
-            f"{name} belongs to a bidirectional layer, expected Carry(h, c): run its directions apart with lstm(…, "
-            "reverse=…)"
+            f"{name} belongs to a bidirectional layer, expected Carry(h, c): run each of its directions "
+            "with lstm(…, reverse=…)"
         )
     if not isinstance(carry, Carry):
         raise TypeError(f"{name} is {what(carry)}, expected Carry(h, c): wrap the pair, hidden state first")

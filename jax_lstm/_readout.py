@@ -79,8 +79,8 @@ def fit_readout(
         raise ValueError("hs has no samples, expected at least one")
     if not bias:
         return Readout(jnp.linalg.lstsq(hs, targets)[0])
-    # centred, so that the bias is no column of its own: the problem is better conditioned, and the shortest w is of w
-    # alone
+    # centered, rather than with a column of ones for the bias: the problem is better conditioned, and the least norm
+    # is that of w, without the bias
     h_mean, y_mean = hs.mean(axis=0, keepdims=True), targets.mean(axis=0, keepdims=True)
     w = jnp.linalg.lstsq(hs - h_mean, targets - y_mean)[0]
     return Readout(w, (y_mean - jnp.dot(h_mean, w))[0])
