@@ -85,7 +85,12 @@ def _evaluate(given: argparse.Namespace) -> None:
         effort=given.effort,
         key=jax.random.key(given.seed),
     )
-    shown = tested._replace(coverage={level: share for level, share in tested.coverage.items() if level in SHOWN})
+    shown = tested._replace(
+        coverage={level: share for level, share in tested.coverage.items() if level in SHOWN},
+        warnings=tuple(
+            said for said in tested.warnings if not any(f" {level:.0%} " in said for level in set(DRAWN) - set(SHOWN))
+        ),
+    )
     if not any(str(path) == "-" for path in targets.values()):
         print(f"{horizon} steps ahead; {reports.evaluation_report(shown)}")
     if given.csv is not None:

@@ -81,7 +81,8 @@ def describe(table: Table) -> str:
         times = table.calendar.texts(table.times(0)[[0, -1]])
         first = f"{table.roles.column or table.names[0]}: {lengths[0]:,} values from {times[0]} to {times[1]}"
     else:
-        first = f"{len(lengths):,} series of {min(lengths):,} to {max(lengths):,} values"
+        spread = f"{min(lengths):,} to {max(lengths):,}" if min(lengths) < max(lengths) else f"{lengths[0]:,}"
+        first = f"{len(lengths):,} series of {spread} values"
     return "\n".join([f"{first}; {table.said[0]}", *table.said[1:]])
 
 

@@ -29,6 +29,11 @@ def line(axes, x, y, number: int, name: str) -> None:
     axes.plot(x, y, color=f"C{number}", linestyle=STYLES[number % len(STYLES)], linewidth=1.5, label=name)
 
 
+def name_lines(axes) -> None:
+    """A legend that can be read where it lies over lines."""
+    axes.legend(framealpha=0.85, edgecolor="none")
+
+
 def as_axis(times: Any) -> np.ndarray:
     """Times as matplotlib draws them: numbers, or dates in their own zone."""
     if getattr(times, "tz", None) is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jax_lstm._types import Trace
-from jax_lstm.plot._axes import as_axis, line, name_times, new_figure
+from jax_lstm.plot._axes import as_axis, line, name_lines, name_times, new_figure
 from jax_lstm.plot._forecasts import one_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _parts(axes, table: Table, number: int, made: Forecasts, parts: Mapping[str,
     name_times(axes, ahead, table.roles.time)
     axes.set_ylabel(table.roles.column or table.names[number])
     axes.set_title("what it is made of: the same steps by each method alone", loc="left", fontsize="medium")
-    axes.legend(frameon=False)
+    name_lines(axes)
 
 
 def _cells(axes, times: np.ndarray, values: Trace) -> None:

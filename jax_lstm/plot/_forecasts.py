@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jax_lstm.plot._axes import as_axis, line, name_times, new_axes, new_figure
+from jax_lstm.plot._axes import as_axis, line, name_lines, name_times, new_axes, new_figure
 
 if TYPE_CHECKING:
     from jax_lstm.forecast import Forecasts, Table
@@ -73,7 +73,7 @@ def forecast(
     for number, (name, values) in enumerate(forecasts.items(), start=1):
         line(axes, reach, joined(values), number, name)
     name_times(axes, np.concatenate([times, ahead]), None)
-    axes.legend(frameon=False)
+    name_lines(axes)
     return axes
 
 
@@ -125,9 +125,7 @@ def one_of(table: Table, made: Forecasts, number: int, *, truth=None, axes=None)
     zone = getattr(times, "tz", None)
     name = table.roles.time or ("row" if table.calendar.kind == "rows" else "time")
     axes.set_xlabel(f"{name} ({zone})" if zone is not None else name)
-    axes.set_ylabel(
-        table.roles.column or ("value" if table.roles.series and len(table.names) > 1 else table.names[number])
-    )
+    axes.set_ylabel(table.roles.column or table.names[number])
     return axes
 
 
@@ -144,7 +142,7 @@ def _by_width(table: Table, made: Forecasts) -> tuple[list[int], list[str]]:
     ]
     order = order or list(range(len(widths)))
     shown = [order[0], order[len(order) // 2], order[-1]]
-    words = ("the narrowest intervals", "middling intervals", "the widest intervals")
+    words = ("the narrowest intervals", "median intervals", "the widest intervals")
     return shown, [
         f"{made.names[number]}: {word} of {len(widths):,} series" for number, word in zip(shown, words, strict=True)
     ]
