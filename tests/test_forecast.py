@@ -75,6 +75,17 @@ def test_series_of_a_panel_are_forecast_as_they_are_alone_but_for_the_shares():
             np.testing.assert_allclose(together.centre[place], one(values, horizon=6, method=method)[0], rtol=1e-4)
 
 
+def test_a_panel_may_have_more_series_than_are_in_memory_at_once(monkeypatch):
+    from jax_lstm.forecast import _methods
+
+    panel = forecast.panel([wave(length, seed=length) for length in range(30, 40)], season=12)
+    whole = forecast.predict(panel, 6)
+    monkeypatch.setattr(_methods, "PORTION", 4)
+    parts = forecast.predict(panel, 6)
+    for one, other in zip(whole.centre + whole.upper[0.8], parts.centre + parts.upper[0.8], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
 def test_series_of_several_seasons_keep_their_order():
     series = [wave(60, 12, 1), wave(50, 4, 2), wave(70, 12, 3), wave(20, 2, 4)]
     together = forecast.predict(forecast.panel(series, season=[12, 4, 12, 1]), 3, method="theta")
@@ -157,7 +168,12 @@ def test_the_band_does_not_jump_after_a_level_shift():
 
 def test_no_warning_reaches_the_user_whatever_the_series():
     rng = np.random.default_rng(0)
-    for values in (np.r_[np.zeros(30), 1e-300], np.r_[np.ones(20), 1e300], rng.normal(0, 1e300, 40), 1e-308 * np.ones(9)):
+    for values in (
+        np.r_[np.zeros(30), 1e-300],
+        np.r_[np.ones(20), 1e300],
+        rng.normal(0, 1e300, 40),
+        1e-308 * np.ones(9),
+    ):
         check_sound(one(values, 4, 6), 6)
 
 
@@ -185,7 +201,10 @@ def test_refusals_of_predict(change, said):
         ({"values": np.ones(4), "season": [4, 4]}, "season has 2 entries, expected one for each of the 1 series"),
         ({"values": np.ones(4), "season": 1, "past": np.ones((3, 2))}, "past of series 0 has 3 rows, expected 4"),
         ({"values": np.ones(4), "season": 1, "static": [np.ones(2), np.ones(2)]}, "static has 2 entries"),
-        ({"values": np.ones(4), "season": 1, "future": np.full((6, 1), np.nan)}, "future of series 0 has values that are missing"),
+        (
+            {"values": np.ones(4), "season": 1, "future": np.full((6, 1), np.nan)},
+            "future of series 0 has values that are missing",
+        ),
     ],
 )
 def test_refusals_of_panels(given, said):

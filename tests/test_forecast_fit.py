@@ -125,7 +125,9 @@ def test_an_evaluation_is_what_it_says():
             errors.append(np.abs(series[place][origin : origin + 6] - known[~np.isnan(known)][-1]))
             units.append(np.nanmean(np.abs(np.diff(known))))
         assert found.by_series["naive"]["MAE"][place] == pytest.approx(np.nanmean(errors))
-        assert found.by_series["naive"]["MASE"][place] == pytest.approx(np.nanmean(np.array(errors) / np.array(units)[:, None]))
+        assert found.by_series["naive"]["MASE"][place] == pytest.approx(
+            np.nanmean(np.array(errors) / np.array(units)[:, None])
+        )
     assert np.isnan(found.by_series["naive"]["MAE"][3])
     assert found.scores["naive"]["MAE"] == pytest.approx(np.nanmean(found.by_series["naive"]["MAE"]))
     assert found.verdict.startswith(("no different", "better", "worse"))

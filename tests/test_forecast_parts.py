@@ -49,7 +49,9 @@ def test_the_seasonal_pattern_is_found_and_noise_is_not_taken_for_one():
     at = np.arange(80)[:, None]
     pattern = np.array([1.0, -2, 0.5, 0.5])
     rng = np.random.default_rng(0)
-    values = np.concatenate([0.3 * at + pattern[at % 4] + rng.normal(0, 0.05, (80, 1)), rng.normal(0, 1, (80, 40))], axis=1)
+    values = np.concatenate(
+        [0.3 * at + pattern[at % 4] + rng.normal(0, 0.05, (80, 1)), rng.normal(0, 1, (80, 40))], axis=1
+    )
     *_, last = _season.factors(values, np.ones(values.shape, bool), 4, 1)
     np.testing.assert_allclose(last.pattern[:, 0], pattern, atol=0.1)
     assert last.strength[0] > 0.99
@@ -90,7 +92,12 @@ def test_theta_is_its_recursion_at_the_least_squared_error(seed):
     alpha, theta, first = (float(leaf[0]) for leaf in (found.alpha, found.theta, found.first_level))
     forecasts, least = theta_by_hand(y, alpha, theta, first, 6)
     np.testing.assert_allclose(found.forecasts[:, 0], forecasts, atol=2e-3)
-    for other in ((alpha, theta * 1.3 + 0.1, first), (alpha, theta, first + 0.3), (0.3, theta, first), (0.9, theta, first)):
+    for other in (
+        (alpha, theta * 1.3 + 0.1, first),
+        (alpha, theta, first + 0.3),
+        (0.3, theta, first),
+        (0.9, theta, first),
+    ):
         assert theta_by_hand(y, *other, 6)[1] >= least * (1 - 1e-3)
 
 
@@ -101,7 +108,9 @@ def test_theta_is_that_of_statsforecast():
         y = 30 + np.cumsum(rng.normal(0.3, 1, rows)) + rng.normal(0, 1, rows)
         model = reference.thetamodel(y, 1, "DOTM", np.nan, np.nan, np.nan, 3)
         expected = reference.forecast_theta(model, 8)["mean"]
-        found = _theta.theta(y[:, None] / y.mean(), horizon=8, alphas=np.linspace(0.1, 0.99, 90)).forecasts[:, 0] * y.mean()
+        found = (
+            _theta.theta(y[:, None] / y.mean(), horizon=8, alphas=np.linspace(0.1, 0.99, 90)).forecasts[:, 0] * y.mean()
+        )
         np.testing.assert_allclose(found, expected, rtol=0.02)
 
 
@@ -133,7 +142,9 @@ def test_the_better_method_gets_the_larger_share():
 
 def test_without_windows_the_prior_stands():
     nothing = said(0.1, 1.0)
-    calibration, each, factors = _combine.calibrate(nothing._replace(truths=np.full_like(nothing.truths, np.nan)), {"a": 0.3, "b": 0.7})
+    calibration, each, factors = _combine.calibrate(
+        nothing._replace(truths=np.full_like(nothing.truths, np.nan)), {"a": 0.3, "b": 0.7}
+    )
     np.testing.assert_allclose(calibration.shares, [0.3, 0.7])
     np.testing.assert_allclose(each, [[0.3, 0.7]] * 40)
     np.testing.assert_allclose(factors, 1)
