@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 
 def explanation(
-    table: Table, number: int, made: Forecasts, parts: Mapping[str, Any], rows, values: Trace, *, figure=None
-):
+    table: Table,
+    number: int,
+    made: Forecasts,
+    parts: Mapping[str, Any],
+    rows: Any,
+    values: Trace,
+    *,
+    figure: Any = None,
+) -> Any:
     """What the forecast of a series is made of, from the top down.
 
     The forecast with its intervals; what each method alone says of the same steps; how much the LSTM writes into its
@@ -56,7 +63,7 @@ def explanation(
     return axes
 
 
-def _parts(axes, table: Table, number: int, made: Forecasts, parts: Mapping[str, Any]) -> None:
+def _parts(axes: Any, table: Table, number: int, made: Forecasts, parts: Mapping[str, Any]) -> None:
     """What each method says, and the forecast that combines them."""
     ahead = as_axis(table.times_ahead(number, len(made.centre[number])))
     axes.plot(ahead, made.centre[number], color="black", linewidth=2, marker=".", label="forecast")
@@ -68,7 +75,7 @@ def _parts(axes, table: Table, number: int, made: Forecasts, parts: Mapping[str,
     name_lines(axes)
 
 
-def _cells(axes, times: np.ndarray, values: Trace) -> None:
+def _cells(axes: Any, times: np.ndarray, values: Trace) -> None:
     """The cells as rows of shades, sorted by how long they keep what is in them."""
     kept = np.clip(np.mean(np.asarray(values.forget_gate, float), axis=0), 1e-6, 1 - 1e-6)
     lives = np.log(0.5) / np.log(kept)

@@ -17,15 +17,15 @@ FEW = 3
 
 
 def forecast(
-    times,
-    series,
-    future_times,
+    times: Any,
+    series: Any,
+    future_times: Any,
     forecasts: Mapping[str, Any],
     *,
-    intervals: Mapping[str, Sequence] | None = None,
-    truth=None,
-    axes=None,
-):
+    intervals: Mapping[str, Sequence[Any]] | None = None,
+    truth: Any = None,
+    axes: Any = None,
+) -> Any:
     """A series and forecasts that go on from it, with their intervals, the widest in the lightest grey.
 
     Args:
@@ -60,7 +60,7 @@ def forecast(
     joint = known[-1:]  # forecasts begin at the last known value, so that one step of them shows as well
     reach = np.concatenate([times[joint], ahead])
 
-    def joined(values) -> np.ndarray:
+    def joined(values: Any) -> np.ndarray:
         return np.concatenate([series[joint], np.asarray(values, float)])
 
     widest_first = sorted(intervals.items(), key=lambda item: -np.sum(np.subtract(item[1][1], item[1][0])))
@@ -77,7 +77,7 @@ def forecast(
     return axes
 
 
-def forecasts(table: Table, made: Forecasts, *, figure=None):
+def forecasts(table: Table, made: Forecasts, *, figure: Any = None) -> Any:
     """The forecasts of a table: every series of few; of many those with the narrowest and widest intervals.
 
     Args:
@@ -105,7 +105,7 @@ def forecasts(table: Table, made: Forecasts, *, figure=None):
     return panels
 
 
-def one_of(table: Table, made: Forecasts, number: int, *, truth=None, axes=None):
+def one_of(table: Table, made: Forecasts, number: int, *, truth: Any = None, axes: Any = None) -> Any:
     """The forecast of one series of a table, after as much of its past as can be read beside it.
 
     Args:
