@@ -76,3 +76,15 @@ def _alone(run: Callable[..., Any]) -> Callable[..., Any]:
         return run(jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), params), shared, steps)
 
     return alone
+
+
+def varying_axes(x: jax.Array) -> frozenset:
+    """The mesh axes over which an array inside `shard_map` may differ from device to device."""
+    kind = jax.typeof(x)
+    return kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying
+
+
+def vary(x: jax.Array, axes: frozenset) -> jax.Array:
+    """The array as one that may differ over mesh axes inside `shard_map`."""
+    missing = tuple(axes - varying_axes(x))
+    return jax.lax.pcast(x, missing, to="varying") if missing else x
