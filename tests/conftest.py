@@ -6,7 +6,7 @@ import jax
 import pytest
 from hypothesis import Phase, settings
 
-from jax_lstm.schedules import registry
+from jax_lstm.schedules import rules
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -20,9 +20,9 @@ jax.config.update("jax_num_cpu_devices", 8)
 # a script that needs every framework, and what needs the compilers of accelerators, which .ci/accelerators runs
 collect_ignore = ["fixtures", "accelerators"]
 
-SHIPPED_CHUNK = registry.CHUNK
+SHIPPED_CHUNK = rules.CHUNK
 # sixteen steps per chunk would make one chunk of most tests' sequences: with two they have several, and a rest
-registry.CHUNK = 2
+rules.CHUNK = 2
 
 # the first example of a test compiles, hence no deadline; no database, so that a run leaves no files and depends on
 # none
@@ -63,9 +63,9 @@ def as_shipped():
     """The settings that a user has: the real size of a chunk, and all of LLVM's passes."""
     jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", False)
-    registry.CHUNK = SHIPPED_CHUNK
+    rules.CHUNK = SHIPPED_CHUNK
     yield
-    registry.CHUNK = 2
+    rules.CHUNK = 2
     jax.config.update("jax_disable_most_optimizations", True)
     jax.clear_caches()
 

@@ -10,7 +10,7 @@ import pytest
 from strategies import VARIANTS, make_params, usual_pairs
 
 from jax_lstm import Carry, lstm
-from jax_lstm.schedules import registry
+from jax_lstm.schedules import rules
 
 pytestmark = pytest.mark.usefixtures("as_shipped")
 SCHEDULES = ("auto", "scan", "deferred", "chunked", "checkpointed")
@@ -30,7 +30,7 @@ def call(variant):
 
 
 def test_the_settings_are_those_that_are_shipped():
-    assert TIME > registry.CHUNK > 2
+    assert TIME > rules.CHUNK > 2
     assert not jax.config.read("jax_disable_most_optimizations")
 
 

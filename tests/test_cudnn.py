@@ -12,7 +12,7 @@ from jax.experimental import rnn
 from jax_lstm import Carry, explain_schedule, init, lstm
 from jax_lstm.schedules import SCHEDULES
 from jax_lstm.schedules.kernels import cudnn
-from jax_lstm.schedules.registry import Problem
+from jax_lstm.schedules.problem import Problem
 
 TIME, BATCH, FEATURES, HIDDEN = 6, (2, 3), 3, 5
 PARAMS = init(jax.random.key(0), FEATURES, HIDDEN)

@@ -23,8 +23,9 @@ LAYERS = [
     ["_layer"],
     ["_regularize"],
     ["_network"],
-    ["interop", "train", "plot", "checkpoint"],
+    ["interop", "train", "checkpoint"],
     ["forecast"],
+    ["plot"],
     ["cli"],
     ["__main__"],
 ]

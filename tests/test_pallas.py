@@ -13,7 +13,7 @@ from jax.sharding import AxisType, PartitionSpec
 from jax_lstm import Carry, explain_schedule, init, lstm
 from jax_lstm.schedules import SCHEDULES
 from jax_lstm.schedules.kernels import tpu
-from jax_lstm.schedules.registry import Problem
+from jax_lstm.schedules.problem import Problem
 
 # plain JAX, and the interpreter that has a TPU's memories: what was not written in VMEM is NaN there
 INTERPRETERS = {"interpreted": True, "as on a TPU": pltpu.InterpretParams()}

@@ -9,7 +9,7 @@ import pytest
 from jax import export
 
 from jax_lstm import Carry, explain_schedule, init, lstm
-from jax_lstm.schedules import SCHEDULES, Choice, Schedule, Verdict, registry
+from jax_lstm.schedules import SCHEDULES, Choice, Schedule, Verdict, registry, rules
 from jax_lstm.schedules.deferred import Plan, Plans, deferred
 
 PORTABLE = ("scan", "unrolled", "deferred", "chunked", "checkpointed")
@@ -74,7 +74,7 @@ def without_kernel(monkeypatch):
 
 @pytest.mark.usefixtures("without_kernel")
 def test_a_short_sequence_has_no_loop_and_a_long_one_has():
-    for time, expected in ((registry.FEW_STEPS, 0), (registry.FEW_STEPS + 1, 2)):
+    for time, expected in ((rules.FEW_STEPS, 0), (rules.FEW_STEPS + 1, 2)):
         assert (loops(gradient("auto").lower(layer(), jnp.ones((time, 1, 3))).as_text()) > 0) == (expected > 0)
 
 
@@ -163,12 +163,12 @@ def test_the_layouts_of_a_product_in_the_loop_are_the_same(monkeypatch, batch, l
     xs = jax.random.normal(jax.random.key(1), (7, *batch, 3))
     expected = gradient("scan")(params, xs)
     large, many = LAYOUTS[layout]
-    monkeypatch.setattr(registry, "LARGE_BYTES", large)
-    monkeypatch.setattr(registry, "MANY_BYTES", many)
+    monkeypatch.setattr(rules, "LARGE_BYTES", large)
+    monkeypatch.setattr(rules, "MANY_BYTES", many)
     jax.clear_caches()
     for schedule in ("chunked", "deferred"):
         same(gradient(schedule)(params, xs), expected)
-    monkeypatch.setattr(registry, "FEW_ROWS", 1)
+    monkeypatch.setattr(rules, "FEW_ROWS", 1)
     assert f"products in the loop: {layout}" in explain_schedule(params, xs).details
     jax.clear_caches()
 

@@ -20,7 +20,7 @@ from jax_lstm.schedules.kernels.derivatives import with_derivatives
 from jax_lstm.schedules.scan import scan
 
 if TYPE_CHECKING:
-    from jax_lstm.schedules.registry import Problem
+    from jax_lstm.schedules.problem import Problem
 
 PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 TF32_PRECISIONS = (None, "default", "fastest", "bfloat16", "high", "tensorfloat32", "bfloat16_3x")

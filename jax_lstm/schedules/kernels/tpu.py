@@ -15,7 +15,7 @@ from jax_lstm.schedules.kernels.derivatives import with_derivatives
 from jax_lstm.schedules.scan import scan
 
 if TYPE_CHECKING:
-    from jax_lstm.schedules.registry import Problem
+    from jax_lstm.schedules.problem import Problem
 
 LANES = 128
 SUBLANES = {4: 8, 2: 16}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax_lstm.schedules.kernels.cpu import library
 
 if TYPE_CHECKING:
-    from jax_lstm.schedules.registry import Problem
+    from jax_lstm.schedules.problem import Problem
 
 
 def unsupported(problem: Problem) -> str | None:

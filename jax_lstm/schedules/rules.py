@@ -1,0 +1,104 @@
+"""The rules of `"auto"`: which schedule it takes for which problem, and how `deferred` and `chunked` arrange their loops."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jax_lstm._cell import wide_dtype
+from jax_lstm.schedules._products import Layout
+from jax_lstm.schedules.deferred import Plan, Plans
+from jax_lstm.schedules.problem import Problem
+
+CHUNK = 16
+"""How many steps `chunked` gathers before it makes products of their gradients; 8, 32 and 64 were no faster on any
+shape.
+"""
+FEW_STEPS = 4
+FEW_ROWS = 16
+LARGE_BYTES, MANY_BYTES, LEFT_ROWS = 2**18, 2**21, range(4, 65)
+"""From which size on weights count as large and as many, and for which numbers of rows many of them stand on the
+left.
+"""
+
+
+class Verdict(NamedTuple):
+    """Whether `"auto"` takes a schedule that can run the problem, and why."""
+
+    taken: bool
+    reason: str
+
+
+def always_supported(problem: Problem) -> str | None:
+    return None
+
+
+def native(problem: Problem) -> Verdict:
+    if problem.time <= FEW_STEPS:
+        return Verdict(
+            False, f"{problem.time} steps are at most {FEW_STEPS}: what it lays out first costs more than it saves"
+        )
+    return Verdict(True, "the whole loop is one call of compiled code, with all of the processor's cores")
+
+
+def unrolled(problem: Problem) -> Verdict:
+    if problem.time <= FEW_STEPS:
+        return Verdict(True, f"{problem.time} steps are at most {FEW_STEPS}: a loop costs more than it saves")
+    return Verdict(
+        False, f"{problem.time} steps are more than {FEW_STEPS}: a program without a loop takes long to compile"
+    )
+
+
+def chunked(problem: Problem) -> Verdict:
+    rows = problem.rows
+    if problem.platform != "cpu":
+        return Verdict(False, "an accelerator is best served by few large products, after the loop")
+    if rows is None:
+        return Verdict(True, "the number of rows is symbolic: taken to be many")
+    if rows < FEW_ROWS:
+        return Verdict(False, f"{rows} rows are fewer than {FEW_ROWS}: products over a few steps would be too small")
+    return Verdict(
+        True, f"{rows} rows make large products every {CHUNK} steps, of gradients that are still in the cache"
+    )
+
+
+def deferred(problem: Problem) -> Verdict:
+    return Verdict(True, "the gradients of the weights are single large products, after the loop")
+
+
+def scan(problem: Problem) -> Verdict:
+    return Verdict(False, "JAX's own gradient of a loop makes the products of the weights' gradients at every step")
+
+
+def checkpointed(problem: Problem) -> Verdict:
+    return Verdict(False, "it repeats the forward pass, to save memory: ask for it by name")
+
+
+def untimed(problem: Problem) -> Verdict:
+    return Verdict(False, "it was compiled for such hardware but not timed on it: ask for it by name")
+
+
+def plan(problem: Problem) -> Plan:
+    """What `"auto"` makes of `deferred` and `chunked` on the problem's platform."""
+    return Plan(CHUNK if chunked(problem).taken else None, layout(problem), problem.platform != "cpu")
+
+
+def layout(problem: Problem) -> Layout:
+    """How the loop of a custom backward pass arranges its products.
+
+    A CPU's product packs its right factor into blocks at every step. Where that is many weights for few rows, the
+    weights stand on the
+    left, as they are: up to 2.7 times as fast. Else large ones come in halves, which fit a core's cache: up to 1.7
+    times.
+    """
+    rows = problem.rows
+    size = (problem.features + problem.out) * 4 * problem.hidden * jnp.dtype(wide_dtype(problem.dtype)).itemsize
+    if problem.platform != "cpu" or rows is None or rows < LEFT_ROWS.start or size < LARGE_BYTES:
+        return "plain"
+    return "weights left" if rows in LEFT_ROWS and size >= MANY_BYTES else "halves"
+
+
+def plans(problem: Problem, chunk: int | None) -> Plans:
+    """The plans of a schedule that was asked for by name: the same chunks on every platform."""
+    return Plans(Plan(chunk, layout(problem._replace(platform="cpu"))), Plan(chunk, hoisted=True))
