@@ -1,8 +1,10 @@
 // Pieces of work on XLA's own thread pool.
 #pragma once
-#include <sched.h>
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "xla/ffi/api/c_api.h"
 
@@ -11,15 +13,27 @@ namespace {
 struct Job {
   void (*run)(void *, long);
   void *argument;
-  long pieces, next, done, holders;
+  long pieces, next, holders;
+  int done;
 };
+
+const int SPINS = 2000;  // looks before a thread sleeps
 
 void work(Job *job) {
   for (;;) {
     const long piece = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED);
     if (piece >= job->pieces) return;
     job->run(job->argument, piece);
-    __atomic_fetch_add(&job->done, 1, __ATOMIC_RELEASE);
+    if (__atomic_add_fetch(&job->done, 1, __ATOMIC_RELEASE) == job->pieces)
+      syscall(SYS_futex, &job->done, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  }
+}
+
+void wait(Job *job) {
+  for (int spin = 0;; spin++) {
+    const int done = __atomic_load_n(&job->done, __ATOMIC_ACQUIRE);
+    if (done == job->pieces) return;
+    if (spin > SPINS) syscall(SYS_futex, &job->done, FUTEX_WAIT_PRIVATE, done, nullptr, nullptr, 0);
   }
 }
 
@@ -54,15 +68,14 @@ void in_pieces(XLA_FFI_CallFrame *frame, long pieces, void (*run)(void *, long),
     for (long piece = 0; piece < pieces; piece++) run(argument, piece);
     return;
   }
-  *job = {run, argument, pieces, 0, 0, 1};
+  *job = {run, argument, pieces, 0, 1, 0};
   for (long k = 0; k < helpers; k++) {
     __atomic_fetch_add(&job->holders, 1, __ATOMIC_RELAXED);
     XLA_FFI_ThreadPool_Schedule_Args task = {XLA_FFI_ThreadPool_Schedule_Args_STRUCT_SIZE, nullptr, frame->ctx, help, job};
     if (dropped(frame, frame->api->XLA_FFI_ThreadPool_Schedule(&task))) leave(job);
   }
   work(job);
-  for (long k = 0; __atomic_load_n(&job->done, __ATOMIC_ACQUIRE) < pieces; k++)
-    if (k > 2000) sched_yield();
+  wait(job);
   leave(job);
 }
 
