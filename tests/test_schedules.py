@@ -63,11 +63,22 @@ def test_auto_runs_what_it_chose(monkeypatch, name):
         assert by_auto == by_name
 
 
+@pytest.fixture
+def without_kernel(monkeypatch):
+    """The choice among the schedules that XLA compiles."""
+    monkeypatch.setenv("JAX_LSTM_NATIVE", "0")
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.usefixtures("without_kernel")
 def test_a_short_sequence_has_no_loop_and_a_long_one_has():
     for time, expected in ((registry.FEW_STEPS, 0), (registry.FEW_STEPS + 1, 2)):
         assert (loops(gradient("auto").lower(layer(), jnp.ones((time, 1, 3))).as_text()) > 0) == (expected > 0)
 
 
+@pytest.mark.usefixtures("without_kernel")
 def test_an_accelerator_makes_the_products_after_the_loop_and_a_cpu_in_chunks():
     """The same call, lowered for two platforms: the gradient on a CPU has loops over chunks inside a loop, that on a
     TPU has not.
