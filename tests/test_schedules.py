@@ -245,7 +245,7 @@ def test_a_batch_of_no_rows(schedule):
     ids=["plain", "rich"],
 )
 def test_the_loops_for_accelerators_give_the_same(monkeypatch, variant):
-    """The input's product before the loop, and the gates made again after it: here on a CPU, with masks, resets and reversed."""
+    """The input's product before the loop, the gates made again after it: on a CPU, masked, with resets, reversed."""
 
     def run(problem, *arguments):
         plan = Plan(hoisted=True)

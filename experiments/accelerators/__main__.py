@@ -57,7 +57,7 @@ def listings(folder: Path) -> dict[str, Path]:
 
 
 def loop_bundles(program: str, folder: Path) -> list[int]:
-    """For every loop of XLA's program, the bundles of one pass: of all operations in its body, loops inside these taken once."""
+    """For every loop of XLA's program, the bundles of one pass: of what its body runs, inner loops counted once."""
     bodies = re.findall(r" while\(.*?body=%?([\w.\-]+)", program)
     blocks = dict(re.findall(r"^%?([\w.\-]+) \([^\n]*\{\n(.*?)^\}", program, re.MULTILINE | re.DOTALL))
     files = listings(folder)
