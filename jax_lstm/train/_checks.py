@@ -90,7 +90,8 @@ def as_batches(data: PyTree, batch_axis: Any, batch_size: int | None, carry: PyT
     """How the batches of the steps are made, from data and options that fit each other."""
     if chunk is not None and carry is None:
         raise ValueError(
-            "chunk is given without a carry: give the carry that the stream starts from, such as zero_carry(params, batch_shape)"
+            "chunk is given without a carry: give the carry that the stream starts from, such as "
+            "zero_carry(params, batch_shape)"
         )
     if come_in_batches(data):
         if batch_size is not None or chunk is not None:
