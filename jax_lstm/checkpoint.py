@@ -259,7 +259,7 @@ def _check(checkpoint: Checkpoint) -> tuple[int, ...]:
         return np.broadcast_to(np.zeros((), dtype), leaf.shape[len(members) :])
 
     views = jax.tree.map_with_path(view, _tree(checkpoint))
-    _checks.check_layers(views["layers"], np.zeros((1, 1, *w_x.shape[-2:-1]), w_x.dtype))
+    _checks.check_layers(views["layers"], w_x.shape[-2], w_x.dtype)
     readout = views["readout"]
     if readout is not None:
         if not isinstance(readout, Readout):

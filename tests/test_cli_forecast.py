@@ -1,18 +1,24 @@
-"""`jax-lstm fit`, `forecast` and `explain`, from a CSV file to a picture; and what they refuse."""
+"""`jax-lstm forecast`, `fit`, `evaluate`, `explain` and `show`: from a table to numbers and pictures, and what they refuse."""
 
 import csv
 import io
-from contextlib import redirect_stdout
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
-from jax_lstm import forecast
-from jax_lstm.cli import main
-
-pytestmark = pytest.mark.usefixtures("optimized")
-
+pytest.importorskip("pandas")
 pytest.importorskip("matplotlib")
+
+from jax_lstm import forecast  # noqa: E402
+from jax_lstm.cli import main, reports, tables  # noqa: E402
+
+HEADER = ["month", "forecast", "low 80 %", "high 80 %", "low 95 %", "high 95 %"]
 
 
 def run(capsys, *arguments):
@@ -21,108 +27,267 @@ def run(capsys, *arguments):
     return code, out, err
 
 
+def cells(text):
+    return list(csv.reader(io.StringIO(text)))
+
+
+def months(scale=1.0, count=48, seed=0):
+    steps, noise = np.arange(count), np.random.default_rng(seed).normal(size=count)
+    dates = np.datetime64("2001-01", "M") + steps
+    values = scale * (50 + steps + 20 * np.sin(2 * np.pi * steps / 12) + noise)
+    return [str(date) for date in dates], values
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with 48 months of sales, and a forecaster of them."""
+    """48 months of sales in two columns, of five shops in the long format and of two in the wide one."""
     folder = tmp_path_factory.mktemp("sales")
-    months, noise = np.arange(48), np.random.default_rng(0).normal(size=48)
-    sales = 50 + months + 20 * np.sin(2 * np.pi * months / 12) + noise
-    dates = np.datetime64("2001-01", "M") + months
-    (folder / "data.csv").write_text("month;sales\n" + "".join(f"{date};{value:.3f}\n" for date, value in zip(dates, sales, strict=True)))
+    dates, values = months()
+    (folder / "data.csv").write_text(
+        "month;sales\n" + "".join(f"{d};{v:.3f}\n" for d, v in zip(dates, values, strict=True))
+    )
+    shops = {f"shop {number}": months(10.0**number, seed=number)[1] for number in range(5)}
+    rows = [
+        f"{shop},{d},{v!r}\n" for shop, values in shops.items() for d, v in zip(dates, values.tolist(), strict=True)
+    ]
+    (folder / "long.csv").write_text("unique_id,ds,y\n" + "".join(rows))
+    wide = zip(dates, shops["shop 0"].tolist(), shops["shop 1"].tolist(), strict=True)
+    (folder / "wide.csv").write_text("month,a,b\n" + "".join(f"{d},{a},{b}\n" for d, a, b in wide))
     return folder
 
 
 @pytest.fixture(scope="module")
 def fitted(folder):
-    """The forecaster; what `fit` printed is beside it, in fit.txt."""
+    """A forecaster of `data.csv`."""
     out = folder / "m.safetensors"
-    with redirect_stdout(io.StringIO()) as said:
-        assert main(["fit", f"{folder}/data.csv", "--column", "sales", "--time", "month", "--horizon", "4", "-o", str(out)]) == 0
-    (folder / "fit.txt").write_text(said.getvalue())
+    assert main(["fit", f"{folder}/data.csv", "--effort", "quick", "--horizon", "4", "--quiet", "-o", str(out)]) == 0
     return out
 
 
-def test_fit_prints_an_honest_comparison(folder, fitted):
-    text = (folder / "fit.txt").read_text()
-    lines = text.splitlines()
-    assert lines[0] == "sales: 48 values from 2001-01 to 2004-12, season 12, 4 steps ahead"
-    methods = [forecast.OURS, forecast.ALONE, *forecast.BASELINES]
-    rows = {line[:24].strip(): [float(cell) for cell in line[24:].split()] for line in lines if line[:24].strip() in methods}
-    assert list(rows) == methods
-    kept = forecast.load(fitted).about["backtest"]
-    for name, row in rows.items():
-        np.testing.assert_allclose(row, list(kept[name].values()), rtol=1e-2)
-    assert rows[forecast.OURS][0] < rows["naive"][0]
-    best = min(forecast.BASELINES, key=lambda name: rows[name][0])
-    better = rows[best][0] < rows[forecast.OURS][0]
-    verdict = f"{best} is better here" if better else f"this is better than the best simple method, {best}"
-    assert any(line.startswith(verdict) for line in lines)
-    assert "the 80 % interval held" in text
-    assert f"takes {forecast.load(fitted).share:.0%} of a forecast from the LSTMs" in text
+def test_forecast_needs_no_option_and_no_fitting(folder, capsys):
+    code, out, err = run(capsys, "forecast", folder / "data.csv", "--horizon", 4)
+    assert code == 0
+    assert err == "sales: 48 values from 2001-01 to 2004-12; monthly, season 12 (as the times are monthly)\n"
+    header, *rows = out.splitlines()
+    assert header.split("  ")[0] == "month"
+    assert [row.split()[0] for row in rows] == ["2005-01", "2005-02", "2005-03", "2005-04"]
+    made = forecast.predict(forecast.read_csv(folder / "data.csv").panel(), 4)
+    np.testing.assert_allclose([float(row.split()[1]) for row in rows], made.centre[0], atol=0.01)
 
 
-def test_forecast_prints_and_keeps_the_same_numbers(folder, fitted, capsys):
-    code, text, _ = run(
-        capsys, "forecast", fitted, folder / "data.csv", "--steps", 3, "--csv", folder / "out.csv", "--plot", folder / "out.png"
+def test_csv_and_json_have_every_digit(folder, capsys):
+    targets = folder / "out.csv", folder / "out.json"
+    code, _, err = run(
+        capsys, "forecast", folder / "data.csv", "--horizon", 4, "--csv", targets[0], "--json", targets[1]
     )
     assert code == 0
-    with open(folder / "out.csv", newline="") as file:
-        header, *rows = csv.reader(file)
-    assert header == ["month", "forecast", "low 80 %", "high 80 %", "low 95 %", "high 95 %"]
-    assert [row[0] for row in rows] == ["2005-01", "2005-02", "2005-03"]
-    assert [line.split() for line in text.splitlines()[1:4]] == rows
-    made = forecast.predict(forecast.load(fitted), forecast.read_csv(folder / "data.csv", "sales").values)
-    np.testing.assert_allclose([float(row[1]) for row in rows], made.values[:3], rtol=1e-5)
-    for _, centre, low, high, lower, higher in (map(float, row) for row in [["0", *row[1:]] for row in rows]):
+    assert f"saved {targets[0]}" in err
+    made = forecast.predict(forecast.read_csv(folder / "data.csv").panel(), 4)
+    header, *rows = cells(targets[0].read_text())
+    assert header == HEADER
+    assert [float(row[1]) for row in rows] == made.centre[0].tolist()
+    assert [float(row[5]) for row in rows] == made.upper[0.95][0].tolist()
+    for _, centre, low, high, lower, higher in (map(float, ["0", *row[1:]]) for row in rows):
         assert lower <= low <= centre <= high <= higher
-    assert (folder / "out.png").read_bytes().startswith(b"\x89PNG")
+    content = json.loads(targets[1].read_text())
+    [series] = content["series"]
+    assert (content["season"], series["time"][0], series["forecast"]) == (12, "2005-01", made.centre[0].tolist())
+    assert series["intervals"]["80"]["low"] == made.lower[0.8][0].tolist()
 
 
-def test_data_cut_at_the_front_keep_their_season(folder, fitted, capsys):
-    header, *lines = (folder / "data.csv").read_text().splitlines()
-    (folder / "late.csv").write_text("\n".join([header, *lines[7:]]))
-    texts = [run(capsys, "forecast", fitted, folder / name)[1].splitlines() for name in ("data.csv", "late.csv")]
-    whole, late = ([line.split() for line in text[1:]] for text in texts)
-    assert [row[0] for row in whole] == [row[0] for row in late]
-    values = [np.array([float(row[1]) for row in rows]) for rows in (whole, late)]
-    np.testing.assert_allclose(*values, atol=4)  # of a season from -20 to 20; smoothing has less to begin with
+def test_standard_input_and_output(folder, capsys, monkeypatch):
+    data = (folder / "data.csv").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    code, out, err = run(capsys, "forecast", "-", "--horizon", 4, "--csv", "-", "--quiet", "--level", 50)
+    assert (code, err) == (0, "")
+    assert cells(out)[0] == ["month", "forecast", "low 50 %", "high 50 %"]
+    assert len(cells(out)) == 5
 
 
-def test_explain_draws_the_gates(folder, fitted, capsys):
-    code, text, _ = run(capsys, "explain", fitted, folder / "data.csv", "--plot", folder / "gates.png")
-    assert (code, text) == (0, f"saved {folder / 'gates.png'}\n")
-    assert (folder / "gates.png").read_bytes().startswith(b"\x89PNG")
+def test_one_method_alone(folder, capsys):
+    code, out, _ = run(
+        capsys, "forecast", folder / "data.csv", "--horizon", 4, "--method", "seasonal naive", "--csv", "-"
+    )
+    values = forecast.read_csv(folder / "data.csv").series[0]
+    assert code == 0
+    np.testing.assert_allclose([float(row[1]) for row in cells(out)[1:]], values[-12:-8], rtol=1e-6)
+
+
+def test_many_series_are_summed_up_and_saved_in_the_long_format(folder, capsys):
+    code, out, err = run(capsys, "forecast", folder / "long.csv", "--horizon", 4, "--csv", folder / "long_out.csv")
+    assert (code, err.splitlines()[0].split(";")[0]) == (0, "5 series of 48 to 48 values")
+    assert [line.split("  ")[0] for line in out.splitlines()[1:6]] == [f"shop {number}" for number in range(5)]
+    header, *rows = cells((folder / "long_out.csv").read_text())
+    assert header == ["unique_id", "ds", *HEADER[1:]]
+    assert [row[0] for row in rows] == [f"shop {number}" for number in range(5) for _ in range(4)]
+
+
+def test_a_wide_table_and_its_picture(folder, capsys):
+    code, out, _ = run(capsys, "forecast", folder / "wide.csv", "--wide", "--horizon", 4, "--plot", folder / "wide.png")
+    assert code == 0
+    assert [line for line in out.splitlines() if line in ("a", "b")] == ["a", "b"]
+    assert (folder / "wide.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_fitted_model_forecasts_the_same_table_and_another(folder, fitted, capsys):
+    code, out, _ = run(capsys, "forecast", folder / "data.csv", "--model", fitted, "--csv", "-")
+    assert code == 0
+    made = forecast.predict(forecast.read_csv(folder / "data.csv").panel(), 4, model=forecast.load(fitted))
+    assert [float(row[1]) for row in cells(out)[1:]] == made.centre[0].tolist()
+    code, out, _ = run(capsys, "forecast", folder / "long.csv", "--model", fitted, "--csv", "-")
+    assert (code, len(cells(out))) == (0, 21)
+
+
+def test_a_model_saved_from_python_serves_the_command_line(folder, fitted, capsys):
+    model = forecast.load(fitted)
+    forecast.save(folder / "python.safetensors", model._replace(about={}))
+    assert run(capsys, "forecast", folder / "data.csv", "--model", folder / "python.safetensors")[0] == 0
+    assert run(capsys, "show", folder / "python.safetensors")[0] == 0
+
+
+def test_show_tells_what_a_forecaster_is(folder, fitted, capsys):
+    code, out, _ = run(capsys, "show", fitted)
+    assert code == 0
+    lines = dict(line.split("  ", 1) for line in out.splitlines())
+    assert lines["fitted to"].strip().startswith("sales: 48 values from 2001-01 to 2004-12; monthly")
+    assert lines["effort"].strip() == "quick"
+    assert "%" in lines["season 12"]
+    assert forecast.load(fitted).report in out
+
+
+def test_evaluate(folder, capsys):
+    targets = folder / "e.csv", folder / "e.json", folder / "e.png"
+    options = ("--csv", targets[0], "--json", targets[1], "--plot", targets[2])
+    code, out, _ = run(capsys, "evaluate", folder / "data.csv", "--horizon", 4, "--origins", 3, *options)
+    assert code == 0
+    content = json.loads(targets[1].read_text())
+    assert content["verdict"] in out
+    assert set(content["scores"]) == set(forecast.METHODS)
+    header, *rows = cells(targets[0].read_text())
+    assert header[:2] == ["series", "method"]
+    for row in rows:
+        assert float(row[header.index("MASE")]) == pytest.approx(content["scores"][row[1]]["MASE"])
+        assert f"{float(row[header.index('MASE')]):.3f}" in out
+    assert "80 % intervals held" in out
+    assert targets[2].read_bytes().startswith(b"\x89PNG")
+
+
+def test_explain(folder, capsys):
+    code, out, err = run(capsys, "explain", folder / "data.csv", "--horizon", 4, "--plot", folder / "x.svg", "--quiet")
+    assert (code, out, err) == (0, "", f"saved {folder / 'x.svg'}\n")
+    assert b"<svg" in (folder / "x.svg").read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "said"),
+    ("arguments", "said"),
     [
-        ("t,a\n1,2\n2,x\n", (), "line 3: a is 'x'"),
-        ("t,b\n1,2\n2,3\n", (), "has no column 'a', expected one of t, b"),
-        ("t,a\n1,2\n1,3\n", ("--time", "t"), "line 3: t '1' is there twice"),
-        ("a\n" + "5\n" * 60, (), "the series is 5 throughout"),
-        ("a\n1\n2\n3\n", (), "the series has 3 values, expected at least"),
-        ("a\n" + "".join(f"{n % 7}\n" for n in range(60)), ("--season", "0"), "season is 0, expected at least 1"),
-        ("a\n1\n2\n", ("-o", "nowhere/m.safetensors"), "there is no folder nowhere"),
+        (
+            ("forecast", "data.csv", "--csv", "nowhere/o.csv"),
+            "--csv is nowhere/o.csv, but there is no folder nowhere: make it first",
+        ),
+        (("forecast", "data.csv", "--csv", "data.csv/o.csv"), "data.csv is not a folder"),
+        (("forecast", "data.csv", "--csv", "."), "which is a folder: add the name of a file"),
+        (
+            ("forecast", "data.csv", "--csv", "data.csv"),
+            "--csv is data.csv, which is the data already: choose another file",
+        ),
+        (("forecast", "data.csv", "--csv", "o", "--json", "o"), "--json is o, which is what --csv names already"),
+        (("forecast", "data.csv", "--plot", "o.txt"), "--plot is o.txt, expected a file that ends in .png"),
+        (("forecast", "data.csv", "--plot", "-"), "--plot is -, expected a file"),
+        (
+            ("fit", "data.csv", "-o", "nowhere/m.safetensors"),
+            "--out is nowhere/m.safetensors, but there is no folder nowhere",
+        ),
+        (("forecast", "data.csv", "--horizon", "0"), "--horizon is 0, expected at least 1"),
+        (("forecast", "data.csv", "--season", "0"), "--season is 0, expected at least 1"),
+        (("forecast", "data.csv", "--level", "0"), "--level is 0, expected per cent between 0 and 100"),
+        (
+            ("forecast", "data.csv", "--column", "rain"),
+            "has no column 'rain', which --column names: expected one of month, sales",
+        ),
+        (("forecast", "absent.csv"), "No such file or directory"),
+        (("forecast", "."), "Is a directory"),
+        (("forecast", "empty.csv"), "has no rows"),
+        (("forecast", "data.csv", "--model", "data.csv"), "holds no forecaster"),
+        (("forecast", "data.csv", "--model", "absent.safetensors"), "No such file"),
+        (("evaluate", "data.csv", "--origins", "0"), "--origins is 0, expected at least 1"),
+        (("explain", "data.csv", "--series", "x", "--plot", "o.png"), "--series is 'x', expected one of sales"),
+        (("forecast",), "the following arguments are required: DATA.csv: see jax-lstm forecast --help"),
+        (("forecast", "data.csv", "--method", "guess"), "invalid choice: 'guess'"),
+        (("guess",), "invalid choice: 'guess'"),
     ],
 )
-def test_fit_refuses_in_one_line(tmp_path, capsys, text, options, said):
-    (tmp_path / "data.csv").write_text(text)
-    code, _, err = run(capsys, "fit", tmp_path / "data.csv", "--column", "a", "-o", tmp_path / "m.safetensors", *options)
+def test_refusals_are_one_line_and_leave_nothing(folder, capsys, monkeypatch, arguments, said):
+    monkeypatch.chdir(folder)
+    (folder / "empty.csv").touch()
+    before = sorted(folder.iterdir())
+    try:
+        code = main(list(arguments))
+    except SystemExit as end:
+        code = end.code
+    err = capsys.readouterr().err.splitlines()
     assert code == 2
-    assert said in err
-    assert err.count("\n") == 1
-    assert not (tmp_path / "m.safetensors").exists()
+    assert said in err[-1]
+    assert len([line for line in err if line.startswith("jax-lstm")]) == 1
+    assert sorted(folder.iterdir()) == before
 
 
-def test_forecast_refuses_in_one_line(folder, fitted, capsys):
-    (folder / "years.csv").write_text("month;sales\n" + "".join(f"{1990 + n}-01;{n}\n" for n in range(40)))
-    for arguments, said in (
-        ((fitted, folder / "data.csv", "--steps", 9), "--steps is 9, but the model was fitted for 1 to 4: fit it again with --horizon 9"),
-        ((fitted, folder / "years.csv"), "has other times than the model was fitted to"),
-        ((fitted, folder / "absent.csv"), "No such file"),
-        ((folder / "data.csv", folder / "data.csv"), "is not a whole safetensors file"),
-    ):
-        code, _, err = run(capsys, "forecast", *arguments)
-        assert (code, err.count("\n")) == (2, 1)
-        assert said in err
+def test_short_and_flat_series_are_forecast(folder, capsys):
+    for name, text in {"two": "1,5\n2,7\n", "flat": "".join(f"{n},3\n" for n in range(1, 30))}.items():
+        (folder / f"{name}.csv").write_text("t,a\n" + text)
+        code, out, _ = run(capsys, "forecast", folder / f"{name}.csv", "--horizon", 2)
+        assert code == 0
+        assert "held" in out.splitlines()[-1]
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing(folder):
+    command = [sys.executable, "-m", "jax_lstm", "fit", "long.csv", "--effort", "normal", "-o", "stopped.safetensors"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
+        first = process.stderr.readline()  # the table is read: what follows is training, or its compilation
+        time.sleep(1)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait() == 130
+    assert first.startswith("5 series")
+    assert rest == "jax-lstm: stopped\n"
+    assert time.monotonic() - began < 30
+    assert not [path for path in folder.iterdir() if path.name.startswith(".") or path.name == "stopped.safetensors"]
+
+
+def test_completion_knows_every_command_and_option(capsys):
+    for shell in ("bash", "zsh", "fish"):
+        code, out, _ = run(capsys, "completion", shell)
+        assert code == 0
+        for word in ("forecast", "evaluate", "horizon", "static"):
+            assert word in out
+    assert (
+        subprocess.run(["bash", "-n"], input=run(capsys, "completion", "bash")[1], text=True, check=False).returncode
+        == 0
+    )
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("jax-lstm ")
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([1.23456e12, 1.23457e12], ["1,234,560,000,000", "1,234,570,000,000"]),
+        ([0.00123, 0.00124], ["0.00123000", "0.00124000"]),
+        ([3.0, 3.0], ["3.000", "3.000"]),
+        ([1e300, 2e300], ["1e+300", "2e+300"]),
+        ([0.0, 0.0], ["0", "0"]),
+        ([1.0, float("nan")], ["1.000", ""]),
+    ],
+)
+def test_numbers_in_a_terminal(values, texts):
+    assert reports.numbers_alike(values) == [texts]
+
+
+def test_the_default_horizon_is_about_a_season():
+    assert [tables.default_horizon(season) for season in (1, 4, 12, 24, 52, 168)] == [6, 8, 12, 24, 52, 48]

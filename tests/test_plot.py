@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jax_lstm import Trace, init, plot, trace
+from jax_lstm._types import GATES
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -55,7 +56,7 @@ def test_weights_stand_in_the_column_of_their_gate(options):
     axes = plot.weights(params)
     gates = 3 if "coupled" in options else 4
     assert axes.shape == (2 if "bias" in options else 3, gates)
-    assert [panel.get_title() for panel in axes[0]] == [gate for gate in plot.GATES if gates == 4 or gate != "forget"]
+    assert [panel.get_title() for panel in axes[0]] == [gate for gate in GATES if gates == 4 or gate != "forget"]
     drawn = np.concatenate([panel.images[0].get_array() for panel in axes[0]], axis=1)
     np.testing.assert_array_equal(drawn, params.w_x)
     assert len({panel.images[0].get_clim() for panel in axes.flat}) == 1

@@ -13,7 +13,7 @@ from jax_lstm import checkpoint
 from jax_lstm._files import replacing
 from jax_lstm._types import Bidirectional
 from jax_lstm.checkpoint import Checkpoint
-from jax_lstm.cli import formats
+from jax_lstm.cli import forecasters, formats
 
 KINDS = "a .safetensors (jax_lstm.checkpoint), .npz, .onnx, .pt (a PyTorch state dict), .keras or .h5 file"
 
@@ -47,6 +47,9 @@ def _convert(given: argparse.Namespace) -> None:
 
 
 def _show(given: argparse.Namespace) -> None:
+    if forecasters.is_forecaster(given.file):
+        forecasters.show(given.file)
+        return
     try:
         from rich.console import Console
         from rich.table import Table

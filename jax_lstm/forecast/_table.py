@@ -1,190 +1,262 @@
-"""A CSV file as a regular series: columns of numbers, and a calendar of their times. What does not fit is refused by its line."""
+"""Tables of series, long, wide or of two columns: regular in time, with what to know about how they were read."""
 
 from __future__ import annotations
 
-import csv
 import os
-import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
-"""What stands for a missing value, in any case."""
+from jax_lstm.forecast import _assemble as rows
+from jax_lstm.forecast import _panel
+from jax_lstm.forecast._calendar import Calendar
+from jax_lstm.forecast._cells import Cells, listed, read_cells
+from jax_lstm.forecast._dates import ORDERS, Times, times
+from jax_lstm.forecast._numbers import DECIMALS, is_numeric, numbers
+from jax_lstm.forecast._periods import season_of
+from jax_lstm.forecast._roles import Roles, choose
 
-_SEASONS = {("M", 1): 12, ("M", 3): 4, ("D", 1): 7, ("s", 86400): 7, ("s", 3600): 24, ("M", 12): 1, ("Y", 1): 1}
-
-
-class Calendar(NamedTuple):
-    """Regular times: row r is at `first + r*step`, in a unit of `numpy.datetime64` or in plain numbers.
-
-    Args:
-        unit: "M" for months, "D" for days and so on; "" for numbers.
-        first, step: in that unit.
-        within: for months whose dates have a day, the days after the first of the month, or -1 for the month's last day; else None.
-    """
-
-    unit: str
-    first: float
-    step: float
-    within: int | None = None
-
-    def times(self, rows) -> np.ndarray:
-        """The times of some rows: datetime64 or numbers."""
-        at = self.first + self.step * np.asarray(rows)
-        if not self.unit:
-            return at
-        dates = at.astype(np.int64).astype(f"datetime64[{self.unit}]")
-        if self.within is None:
-            return dates
-        return (dates + 1).astype("datetime64[D]") - 1 if self.within < 0 else dates.astype("datetime64[D]") + self.within
-
-    @property
-    def season(self) -> int | None:
-        """The usual period of such a calendar: 12 for months, 4 for quarters, 7 for days, 24 for hours; None where it does not say."""
-        return _SEASONS.get((self.unit, int(self.step)))
+if TYPE_CHECKING:
+    import pandas
 
 
 class Table(NamedTuple):
-    """What was read: `values (rows, columns)`, NaN where one is missing, and the calendar, None without a column of times."""
-
-    names: tuple[str, ...]
-    values: np.ndarray
-    calendar: Calendar | None
-
-    def times(self, rows) -> np.ndarray:
-        """The times of some rows, counted from 1 where there is no calendar."""
-        return np.asarray(rows) + 1 if self.calendar is None else self.calendar.times(rows)
-
-
-def read_csv(path: str | os.PathLike, column: str, *, time: str | None = None, inputs: Sequence[str] = ()) -> Table:
-    """Read a series, and other columns beside it, from a CSV file with a header; commas, semicolons, tabs or bars may separate.
-
-    Rows that a regular calendar has and the file has not are missing values, as are empty cells and "NA". Rows before the series' first
-    value and after its last are left out.
+    """Series that are regular in time.
 
     Args:
-        path: the file.
-        column: the name of the series' column.
-        time: the name of the column of times: numbers, or ISO dates such as 1949-01 or 1949-01-31 12:00.
-        inputs: the names of further columns.
+        roles: which column is what.
+        names: of the series.
+        series: each `(time,)`, NaN where a value is missing.
+        past, future, static: inputs by series, or None, as in `Panel`.
+        firsts: the time of the first value of each series.
+        calendar: how the times go on from there.
+        season: the period, 1 for none.
+        said: what a person should know about how the table was read.
+    """
+
+    roles: Roles
+    names: tuple[str, ...]
+    series: tuple[np.ndarray, ...]
+    past: tuple[np.ndarray, ...] | None
+    future: tuple[np.ndarray, ...] | None
+    static: tuple[np.ndarray, ...] | None
+    firsts: tuple[Any, ...]
+    calendar: Calendar
+    season: int
+    said: tuple[str, ...]
+
+    def panel(self) -> _panel.Panel:
+        """The series as `predict`, `fit` and `evaluate` take them."""
+        inputs = {name: getattr(self, name) for name in ("past", "future", "static")}
+        return _panel.panel(list(self.series), season=self.season, names=self.names, **inputs)
+
+    def times(self, number: int) -> pandas.Index:
+        """The times of the values of one series."""
+        return self.calendar.times(self.firsts[number], np.arange(len(self.series[number])))
+
+    def times_ahead(self, number: int, horizon: int) -> pandas.Index:
+        """The times that follow one series."""
+        rows = len(self.series[number])
+        return self.calendar.times(self.firsts[number], np.arange(rows, rows + horizon))
+
+    def before_end(self, steps: int, numbers: Sequence[int]) -> Table:
+        """The table of some of the series without their last values, to forecast what is known."""
+        series = tuple(self.series[number][:-steps] for number in numbers)
+        past = None if self.past is None else tuple(self.past[number][:-steps] for number in numbers)
+        picked = {
+            name: None if values is None else tuple(values[number] for number in numbers)
+            for name, values in self._asdict().items()
+            if name in ("names", "future", "static", "firsts")
+        }
+        return self._replace(series=series, past=past, **picked)
+
+
+class Columns(NamedTuple):
+    """The columns of a table as they are read, one entry per row, indexed by its line.
+
+    Args:
+        place: what the index counts, such as "data.csv line", for messages.
+        roles: which column is what.
+        ids: the series of each row.
+        times: None where rows are in order.
+        values: the column to forecast, and the inputs after it.
+        static: numbers that do not change within a series, or None.
+    """
+
+    place: str
+    roles: Roles
+    ids: pandas.Series
+    times: Times | None
+    values: pandas.DataFrame
+    static: pandas.DataFrame | None = None
+
+
+def read_csv(
+    path: str | os.PathLike,
+    column: str | None = None,
+    *,
+    time: str | None = None,
+    id: str | None = None,
+    inputs: Sequence[str] = (),
+    future: Sequence[str] = (),
+    static: Sequence[str] = (),
+    wide: bool = False,
+    season: int | None = None,
+    decimal: str | None = None,
+    dates: str | None = None,
+    like: Roles | None = None,
+) -> Table:
+    """Read one or many series from a text file; options in messages are the arguments of the same names.
+
+    Args:
+        path: the file, "-" for standard input.
+        column: what to forecast; `y`, or the only column of numbers, where None.
+        time: the column of times; `ds`, or the first column of dates, where None; "none" where rows are in order.
+        id: the column that names the series of a row; `unique_id` where None and there.
+        inputs: columns to learn from, whose future is not known.
+        future: columns that are known ahead: rows at the end without a value to forecast hold what is to come.
+        static: columns that do not change within a series; words become one column of zeros and ones for each.
+        wide: every column of numbers is a series.
+        season: the period, 1 for none; inferred where None.
+        decimal: "point" or "comma", what the file writes in numbers; decided by the file where None.
+        dates: "day-first" or "month-first", for dates such as 01/02/2020; decided by the column where None.
+        like: the roles of another table, for what is not asked for, where the file has those columns.
+
+    Returns:
+        The `Table`.
 
     Raises:
-        ValueError: a column that is not there, text among numbers, times that are not regular: in one line that names the line of the file.
+        ValueError: what cannot be read, or in two ways: in one line that names the line of the file and what to do.
         OSError: no such file.
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "sales.csv")
+    >>> _ = path.write_text("month;sales\\nJan 2020;1.010,5\\nFeb 2020;990\\n")
+    >>> table = read_csv(path)
+    >>> table.series[0].tolist(), table.season, table.calendar.name
+    ([1010.5, 990.0], 12, 'monthly')
     """
-    name = os.fspath(path)
-    lines, header = _read(name)
-    wanted = [column, *inputs]
-    for one in [*wanted, *([] if time is None else [time])]:
-        if header.count(one) != 1:
-            said = "has no column" if one not in header else "has more than one column"
-            raise ValueError(f"{name} {said} {one!r}, expected one of {', '.join(header)}")
-    values = np.array([[_number(name, number, one, cells[header.index(one)]) for one in wanted] for number, cells in lines])
-    calendar = None
-    if time is not None:
-        texts = [(number, cells[header.index(time)].strip()) for number, cells in lines]
-        calendar, places = _regular(name, time, texts)
-        spread = np.full((places[-1] + 1, len(wanted)), np.nan)
-        spread[places] = values
-        values = spread
-    known = np.flatnonzero(~np.isnan(values[:, 0]))
-    if not known.size:
-        raise ValueError(f"{name} has no values in column {column!r}")
-    if calendar is not None:
-        calendar = calendar._replace(first=calendar.first + int(known[0]) * calendar.step)
-    return Table(tuple(wanted), values[known[0] : known[-1] + 1], calendar)
+    asked = Roles(column, time, id, tuple(inputs), tuple(future), tuple(static))
+    cells = read_cells(path)
+    if like is not None and not wide:
+        asked = asked.or_as(like, list(cells.frame))
+    return read(cells, asked, wide=wide, season=season, decimal=decimal, dates=dates)
 
 
-def _read(name: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """The rows with the numbers of their lines, and the header."""
-    try:
-        with open(name, newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=max(",;\t|", key=first.count), skipinitialspace=True)
-            rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{name} is not a text file of comma-separated values in UTF-8 ({error})") from error
-    if len(rows) < 2:
-        raise ValueError(f"{name} has {len(rows)} lines, expected a header and one line for each time")
-    (_, header), *lines = rows
-    for number, cells in lines:
-        if len(cells) != len(header):
-            raise ValueError(f"{name} line {number} has {len(cells)} cells, but the header has {len(header)}")
-    return lines, [cell.strip() for cell in header]
+def read(
+    cells: Cells,
+    asked: Roles,
+    *,
+    wide: bool = False,
+    season: int | None = None,
+    decimal: str | None = None,
+    dates: str | None = None,
+) -> Table:
+    """The table that cells hold; the arguments are those of `read_csv`."""
+    import pandas as pd
 
-
-def _number(name: str, line: int, column: str, text: str) -> float:
-    text = text.strip()
-    if text.lower() in MISSING:
-        return np.nan
-    try:
-        value = float(re.sub(r"^([-+]?\d+),(\d+)$", r"\1.\2", text))
-    except ValueError:
-        value = np.inf
-    if not np.isfinite(value):
-        raise ValueError(f"{name} line {line}: {column} is {text!r}, expected a finite number, or an empty cell where it is missing")
-    return value
-
-
-def _regular(name: str, time: str, texts: list[tuple[int, str]]) -> tuple[Calendar, np.ndarray]:
-    """The calendar of the times, and the place of each row in it; or a refusal of the first line that does not fit."""
-    unit, within, at = _at(name, time, texts)
-    steps = np.diff(at)
-    for (line, text), step in zip(texts[1:], steps, strict=True):
-        if step <= 0:
-            said = "is there twice" if step == 0 else "comes after a later time"
-            raise ValueError(f"{name} line {line}: {time} {text!r} {said}: keep one row for each time, in order")
-    if not steps.size:
-        raise ValueError(f"{name} has one row, expected a series")
-    kinds, counts = np.unique(np.round(steps, 9), return_counts=True)
-    usual = kinds[np.argmax(counts)]
-    places = (at - at[0]) / usual
-    odd = np.abs(places - np.round(places)) > 1e-6
-    if odd.any():
-        line, text = texts[int(np.argmax(odd))]
-        raise ValueError(
-            f"{name} line {line}: {time} {text!r} is not a whole number of steps of {usual:g}{unit} after the first, as most rows are"
-        )
-    places = np.round(places).astype(int)
-    if places[-1] + 1 > 2 * len(places):
-        line, text = texts[int(np.argmax(steps)) + 1]
-        raise ValueError(f"{name} line {line}: before {time} {text!r} more rows are missing than there are: begin the file there")
-    return Calendar(unit, at[0].item(), usual.item(), within), places
-
-
-def _at(name: str, time: str, texts: list[tuple[int, str]]) -> tuple[str, int | None, Any]:
-    """The unit of the times, the day within the month, and the times as numbers in that unit."""
-    try:
-        numbers = np.array([float(text) for _, text in texts])
-    except ValueError:
-        pass
+    for option, given, known in (("--decimal", decimal, DECIMALS), ("--dates", dates, ORDERS)):
+        if given is not None and given not in known:
+            raise ValueError(f"{option} is {given!r}, expected {' or '.join(known)}")
+    frame, place = cells.frame, cells.place
+    roles = choose(cells, asked, wide=wide)
+    at = None if roles.time is None else times(frame[roles.time], place, dates)
+    if wide:
+        values, said = numbers(frame[list(roles.series)], place, decimal)
+        values = pd.concat([values[name].rename("value") for name in roles.series]).to_frame()
+        ids = pd.Series(np.repeat(roles.series, len(frame)), index=values.index)
+        at = None if at is None else at._replace(at=pd.concat([at.at] * len(roles.series)))
     else:
-        if np.isfinite(numbers).all():
-            whole = (numbers == np.round(numbers)).all()
-            return "", None, numbers.astype(np.int64) if whole else numbers
-    parsed = []
-    for line, text in texts:
-        try:
-            if not re.match(r"\d{4}-\d\d", text) or text.endswith("Z") or "+" in text:
-                raise ValueError
-            parsed.append(np.datetime64(text))
-        except ValueError:
-            raise ValueError(
-                f"{name} line {line}: {time} is {text!r}, expected a number or an ISO date such as 1949-01 or 1949-01-31 12:00"
-            ) from None
-    dates = np.array(parsed)
-    if np.datetime_data(dates.dtype)[0] == "M":
-        return "M", None, dates.astype(np.int64)
-    days, months = dates.astype("datetime64[D]"), dates.astype("datetime64[M]")
-    if (dates == days).all():
-        day = (days - months.astype("datetime64[D]")).astype(np.int64)
-        if len(set(months.tolist())) == len(dates):
-            if (day == day[0]).all():
-                return "M", int(day[0]), months.astype(np.int64)
-            if (days + 1 == (months + 1).astype("datetime64[D]")).all():
-                return "M", -1, months.astype(np.int64)
-        return "D", None, days.astype(np.int64)
-    return "s", None, dates.astype("datetime64[s]").astype(np.int64)
+        values, said = numbers(frame[list(dict.fromkeys([roles.column, *roles.inputs, *roles.future]))], place, decimal)
+        ids = pd.Series(roles.column, index=frame.index) if roles.id is None else frame[roles.id]
+    fixed = None if not roles.static else _fixed(frame[list(roles.static)], place, decimal)
+    columns = Columns(place, roles, ids, at, values, fixed)
+    return assemble(columns, season, (*cells.said, *said, *(() if at is None else at.said)))
+
+
+def _fixed(texts: pandas.DataFrame, place: str, decimal: str | None) -> pandas.DataFrame:
+    """Static inputs: numbers, or one column of zeros and ones for each word."""
+    import pandas as pd
+
+    parts = [
+        numbers(texts[[name]], place, decimal)[0]
+        if is_numeric(texts[name])
+        else pd.get_dummies(texts[name], prefix=name, dtype=float)
+        for name in texts
+    ]
+    return pd.concat(parts, axis=1)
+
+
+def assemble(columns: Columns, season: int | None, said: Sequence[str]) -> Table:
+    """The table of the rows of all series.
+
+    Raises:
+        ValueError: times that are not regular, or no values.
+    """
+    columns, sorted_said = rows.in_order(columns)
+    calendar = rows.calendar_of(columns)
+    places = rows.regular(columns, calendar)
+    blocks = _blocks(columns, calendar, places)
+    if not blocks:
+        raise ValueError(f"{columns.place.rpartition(' ')[0]} has no values in {columns.roles.column or 'any column'}")
+    series = [block.values[: block.known, 0] for block in blocks]
+    period, how = (season, "as asked for") if season is not None else season_of(calendar, series)
+    if period < 1:
+        raise ValueError(f"--season is {period}, expected at least 1 (1 for none)")
+    season_said = f"{calendar.name}, {f'season {period}' if period > 1 else 'no season'} ({how})"
+    past = 1 + len(columns.roles.inputs)
+    return Table(
+        columns.roles,
+        tuple(block.name for block in blocks),
+        tuple(series),
+        tuple(block.values[: block.known, 1:past] for block in blocks) if columns.roles.inputs else None,
+        tuple(block.values[:, past:] for block in blocks) if columns.roles.future else None,
+        tuple(block.static for block in blocks) if columns.static is not None else None,
+        tuple(block.first for block in blocks),
+        calendar,
+        period,
+        (season_said, *said, *sorted_said, *places.said, *_missing(columns, blocks, places)),
+    )
+
+
+class _Block(NamedTuple):
+    """One series: values and inputs from its first value on, of which so many rows are known."""
+
+    name: str
+    first: Any
+    values: np.ndarray
+    known: int
+    static: np.ndarray | None
+
+
+def _blocks(columns: Columns, calendar: Calendar, places: rows.Places) -> list[_Block]:
+    """The series that have a value."""
+    names = [str(name) for name in columns.ids.iloc[places.starts]]
+    static = [None] * len(names) if columns.static is None else rows.static_values(columns, places.starts, names)
+    firsts = rows.first_times(columns, places.starts)
+    spread = rows.spread(columns.values.to_numpy(float), places)
+    blocks = []
+    for name, values, first, fixed in zip(names, spread, firsts, static, strict=True):
+        known = np.flatnonzero(np.isfinite(values[:, 0]))
+        if known.size:
+            begin = int(known[0])
+            time = calendar.times(first, [begin])[0] if begin else first
+            blocks.append(_Block(name, time, values[begin:], int(known[-1]) + 1 - begin, fixed))
+    return blocks
+
+
+def _missing(columns: Columns, blocks: list[_Block], places: rows.Places) -> list[str]:
+    """What to say on values that are missing, within the series, after them, or altogether."""
+    said = []
+    missing = sum(int(np.isnan(block.values[: block.known, 0]).sum()) for block in blocks)
+    if missing > places.absent:
+        said.append(f"{rows.counted(missing, 'value')} missing{' in all' if places.absent else ''}")
+    after = sum(len(block.values) - block.known for block in blocks)
+    if after and not columns.roles.future:
+        said.append(f"{rows.counted(after, 'row')} without a value at the end: forecasts begin there")
+    if len(blocks) < len(places.starts):
+        kept = {block.name for block in blocks}
+        lost = [str(name) for name in columns.ids.iloc[places.starts] if str(name) not in kept]
+        said.append(f"{len(lost):,} series without values are left out ({listed(lost)})")
+    return said

@@ -1,20 +1,15 @@
-"""Pictures of gates, weights, losses and forecasts: matplotlib axes on a figure of their own, readable in print and in grey.
-
-No function touches pyplot or any global setting: save a picture with `axes.figure.savefig(path)`.
-"""
+"""Pictures of gates, weights and losses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from jax_lstm._checks import check_params
 from jax_lstm._types import GATES, Params, Trace
-
-STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
-"""Line styles in the order they are used: what tells lines apart where colours do not."""
+from jax_lstm.plot._axes import STYLES, as_axis, line, name_times, new_axes, new_figure, whole_numbers
 
 
 def gates(values: Trace, series=None, *, times=None, figure=None):
@@ -40,11 +35,13 @@ def gates(values: Trace, series=None, *, times=None, figure=None):
     >>> [panel.get_ylabel() for panel in gates(values)][:2]
     ['forget gate', 'input gate']
     """
-    panels = {name.replace("_", " "): np.asarray(value, float) for name, value in zip(values._fields, values, strict=True)}
+    panels = {
+        name.replace("_", " "): np.asarray(value, float) for name, value in zip(values._fields, values, strict=True)
+    }
     shape = panels["cell state"].shape
     if len(shape) != 2:
         raise ValueError(f"values have shape {shape}, expected (time, hidden): choose one sequence of the batch")
-    times = np.arange(1, shape[0] + 1) if times is None else np.asarray(times)
+    times = np.arange(1, shape[0] + 1) if times is None else as_axis(times)
     rows: list[tuple[str, Any]] = list(panels.items())
     if series is not None:
         series = np.asarray(series, float)
@@ -52,27 +49,31 @@ def gates(values: Trace, series=None, *, times=None, figure=None):
     for name, value in [("times", times), *rows]:
         if value.shape[0] != shape[0]:
             raise ValueError(f"{name} has {value.shape[0]} steps, but values have {shape[0]}: give one entry a step")
-    figure = _figure((8, 1.4 * len(rows))) if figure is None else figure
+    figure = new_figure((8, 1.4 * len(rows))) if figure is None else figure
     axes = figure.subplots(len(rows), sharex=True)
     for panel, (name, value) in zip(axes, rows, strict=True):
         panel.set_ylabel(name)
         if value.shape[1] <= len(STYLES):
             for number, unit in enumerate(value.T):
-                panel.plot(times, unit, color="black", linestyle=STYLES[number], linewidth=1, label=f"unit {number + 1}")
+                panel.plot(
+                    times, unit, color="black", linestyle=STYLES[number], linewidth=1, label=f"unit {number + 1}"
+                )
         else:
             low = -1 if name in ("candidate", "cell state", "hidden state") else 0
             bound = max(1, np.abs(value).max()) if name == "cell state" else 1
-            shades = panel.pcolormesh(times, np.arange(1, value.shape[1] + 1), value.T, cmap="cividis", vmin=low * bound, vmax=bound)
+            shades = panel.pcolormesh(
+                times, np.arange(1, value.shape[1] + 1), value.T, cmap="cividis", vmin=low * bound, vmax=bound
+            )
             figure.colorbar(shades, ax=panel)
             panel.set_ylabel(f"{name}\n(unit)")
     if 1 < shape[1] <= len(STYLES):
         axes[-1].legend(frameon=False, ncols=shape[1], fontsize="small")
-    axes[-1].set_xlabel("step" if times.dtype.kind in "iu" else "time")
+    name_times(axes[-1], times)
     return axes
 
 
 def weights(params: Params, *, figure=None):
-    """The weights of a layer by gate: one column a gate, input and recurrent weights (and biases) in rows, all on one scale.
+    """The weights of a layer by gate, in a column each: input and recurrent weights and biases on one scale.
 
     Args:
         params: the layer; of a bidirectional one, a direction.
@@ -93,16 +94,20 @@ def weights(params: Params, *, figure=None):
     names = [gate for gate in GATES if gate != "forget" or params.coupled is None]
     rows = {"w_x": params.w_x, "w_h": params.w_h, "b": params.b}
     blocks = {
-        name: np.split(np.atleast_2d(np.asarray(value, float)), sizes.gates, axis=1) for name, value in rows.items() if value is not None
+        name: np.split(np.atleast_2d(np.asarray(value, float)), sizes.gates, axis=1)
+        for name, value in rows.items()
+        if value is not None
     }
     bound = max(np.abs(block).max() for row in blocks.values() for block in row)
     heights = [max(row[0].shape[0], 0.15 * sizes.hidden) for row in blocks.values()]
-    figure = _figure((2 * sizes.gates, 2 * len(blocks))) if figure is None else figure
+    figure = new_figure((2 * sizes.gates, 2 * len(blocks))) if figure is None else figure
     axes = figure.subplots(len(blocks), sizes.gates, squeeze=False, sharex=True, height_ratios=heights)
-    for line, (name, row) in zip(axes, blocks.items(), strict=True):
-        line[0].set_ylabel(name)
-        for panel, block in zip(line, row, strict=True):
-            shades = panel.imshow(block, cmap="cividis", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest")
+    for panels, (name, row) in zip(axes, blocks.items(), strict=True):
+        panels[0].set_ylabel(name)
+        for panel, block in zip(panels, row, strict=True):
+            shades = panel.imshow(
+                block, cmap="cividis", vmin=-bound, vmax=bound, aspect="auto", interpolation="nearest"
+            )
             panel.set_xticks([])
             panel.set_yticks([])
     for panel, gate in zip(axes[0], names, strict=True):
@@ -112,7 +117,7 @@ def weights(params: Params, *, figure=None):
 
 
 def losses(curves: Mapping[str, Any], *, axes=None):
-    """Loss curves on a logarithmic scale: of several runs the median, with the range from the 10th to the 90th percentile.
+    """Loss curves on a logarithmic scale: of several runs the median and the 10th to the 90th percentile.
 
     Args:
         curves: by name, `(steps,)` or `(runs, steps)`; NaN where there is no value at a step.
@@ -129,71 +134,19 @@ def losses(curves: Mapping[str, Any], *, axes=None):
     """
     if not curves:
         raise ValueError("curves is empty, expected at least one name with its losses")
-    axes = _axes(axes)
+    axes = new_axes(axes)
     for number, (name, runs) in enumerate(curves.items()):
         runs = np.atleast_2d(np.asarray(runs, float))
         if runs.ndim != 2:
             raise ValueError(f"curves[{name!r}] has shape {runs.shape}, expected (steps,) or (runs, steps)")
         seen = ~np.isnan(runs).all(axis=0)
         steps = np.arange(1, runs.shape[1] + 1)[seen]
-        _line(axes, steps, np.nanmedian(runs[:, seen], axis=0), number, name)
+        line(axes, steps, np.nanmedian(runs[:, seen], axis=0), number, name)
         if len(runs) > 1:
-            axes.fill_between(steps, *np.nanpercentile(runs[:, seen], [10, 90], axis=0), color=f"C{number}", alpha=0.2, linewidth=0)
+            axes.fill_between(
+                steps, *np.nanpercentile(runs[:, seen], [10, 90], axis=0), color=f"C{number}", alpha=0.2, linewidth=0
+            )
     axes.set(xlabel="step", ylabel="loss", yscale="log")
+    whole_numbers(axes.xaxis)
     axes.legend(frameon=False)
     return axes
-
-
-def forecast(times, series, future_times, forecasts: Mapping[str, Any], *, intervals: Mapping[str, Sequence] | None = None, axes=None):
-    """A series, what came or comes next, and forecasts of it with their intervals, the widest in the lightest grey.
-
-    Args:
-        times: `(time,)`, numbers or datetime64.
-        series: `(time,)`, the values known.
-        future_times: `(steps,)`, the times of the forecasts.
-        forecasts: by name, `(steps,)`, each drawn in a line style of its own.
-        intervals: by name, the pair `(low, high)`, each `(steps,)`.
-        axes: the matplotlib axes to draw on; new ones where None.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: a forecast or an interval of another length than its times. ImportError: matplotlib is missing.
-
-    >>> axes = forecast([1, 2], [5.0, 6.0], [3, 4], {"forecast": [7.0, 8.0]}, intervals={"80 %": ([6.5, 7.0], [7.5, 9.0])})
-    >>> axes.get_legend_handles_labels()[1]
-    ['80 %', 'series', 'forecast']
-    """
-    intervals = {} if intervals is None else intervals
-    named = [*forecasts.items(), *((f"the interval {name}", side) for name, pair in intervals.items() for side in pair)]
-    for name, values in named:
-        if np.shape(values) != np.shape(future_times):
-            raise ValueError(f"{name} has shape {np.shape(values)}, expected {np.shape(future_times)}, one value for each of future_times")
-    axes = _axes(axes)
-    widest_first = sorted(intervals.items(), key=lambda item: -np.sum(np.subtract(item[1][1], item[1][0])))
-    for number, (name, (low, high)) in enumerate(widest_first):
-        grey = str(0.88 - 0.16 * number)
-        axes.fill_between(future_times, low, high, color=grey, linewidth=0, label=name)
-    axes.plot(times, series, color="black", linewidth=1, label="series")
-    for number, (name, values) in enumerate(forecasts.items(), start=1):
-        _line(axes, future_times, values, number, name)
-    axes.set_xlabel("time")
-    axes.legend(frameon=False)
-    return axes
-
-
-def _line(axes, x, y, number: int, name: str) -> None:
-    axes.plot(x, y, color=f"C{number}", linestyle=STYLES[number % len(STYLES)], linewidth=1.5, label=name)
-
-
-def _axes(axes):
-    return _figure((8, 4)).subplots() if axes is None else axes
-
-
-def _figure(size):
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'jax_lstm[plot]'") from error
-    return Figure(figsize=size, layout="constrained")

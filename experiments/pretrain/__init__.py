@@ -1,0 +1,1 @@
+"""The forecaster's weights, made from synthetic series alone."""

@@ -1,0 +1,93 @@
+"""What series of each season are made of, and how the two networks are trained on them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.pretrain.processes import Recipe, draw, lengths, missing, positive
+from jax_lstm.forecast._features import Design
+from jax_lstm.forecast._network import Windows
+from jax_lstm.forecast._windows import join, windows
+
+YEARLY = Recipe(1, (8, 60), (0.01, 0.4), observation=0.15, level=1.5, slope=0.35, autoregressive=0.35, box_cox=0.8)
+QUARTERLY = Recipe(4, (14, 90), (0.004, 0.25), growth=(0.02, 0.05), box_cox=0.7)
+MONTHLY = Recipe(12, (40, 180), (0.006, 0.35), observation=1.0, slope=0.04, box_cox=0.8)
+DAILY = Recipe(7, (16, 250), (0.003, 0.25), level=0.4, autoregressive=1.2, reverting=0.5, unseasonal=0.15, amplitude=(0.02, 0.9))
+HOURLY = Recipe(
+    24, (60, 480), (0.0005, 0.08), level=0.4, slope=0.02, autoregressive=1.2, reverting=0.5, shifting=0.1, unseasonal=0.05,
+    amplitude=(0.03, 1.0), nested=0.6,
+)  # fmt: skip
+CYCLIC = MONTHLY._replace(
+    lengths=(40, 320), unseasonal=1.0, cycles=1.0, cycle_length=(0.85, 1.15), cycle_strength=(0.3, 2.0), growth=(0.0, 0.03),
+)  # fmt: skip
+WEEKLY = DAILY._replace(season=52, lengths=(80, 420), observation=0.9, nested=0.3)
+
+RECIPES = {
+    "short": (
+        (YEARLY, 2400),
+        (YEARLY._replace(observation=0.3, level=1.0, undamped=0.0, fade=(0.1, 0.6)), 2400),
+        (QUARTERLY, 2400),
+        (QUARTERLY._replace(reverting=0.3, changes=0.5, growth=(0.03, 0.06)), 2400),
+        (MONTHLY, 2200),
+        (MONTHLY._replace(autoregressive=0.9, reverting=0.3, changes=0.4, growth=(0.02, 0.04), box_cox=0.7), 2200),
+        (DAILY, 900),
+        (DAILY._replace(season=5), 300),
+        (QUARTERLY._replace(season=2, lengths=(10, 80)), 200),
+        (MONTHLY._replace(season=6), 200),
+        (CYCLIC._replace(season=11), 350),
+        (CYCLIC._replace(season=9), 250),
+    ),
+    "long": (
+        (HOURLY, 1400),
+        (HOURLY._replace(spread=(0.003, 0.2), observation=0.9), 600),
+        (HOURLY._replace(season=48, lengths=(120, 480)), 250),
+        (HOURLY._replace(season=168, lengths=(380, 1000), nested=0.15), 500),
+        (WEEKLY, 900),
+        (WEEKLY._replace(reverting=0.3, nested=0.1), 500),
+        (DAILY._replace(season=365, lengths=(800, 1600), nested=0.1), 350),
+        (WEEKLY._replace(season=26), 200),
+    ),
+}
+"""The recipes of each network, with the number of series of each."""
+
+LINEAR = 0.15
+"""The share of series that are learnt from without logarithms, as those with zeros or negative values are."""
+
+
+class Training(NamedTuple):
+    """The size of a network and of its training."""
+
+    hidden: int
+    members: int
+    steps: int
+    batch: int
+    rate: float
+
+
+TRAINING = {"short": Training(48, 4, 1700, 128, 5e-3), "long": Training(40, 3, 500, 96, 5e-3)}
+
+
+def synthetic(seed: int, recipe: Recipe, count: int, design: Design) -> Windows:
+    """Windows of series made by a recipe."""
+    rng = np.random.default_rng(seed)
+    rows = max(recipe.lengths[1], design.context) + design.horizon
+    total = draw(rng, count, rows, recipe)
+    logs = rng.random(count) >= LINEAR
+    values = np.where(logs, positive(rng, total, recipe), total)
+    values = missing(rng, lengths(rng, values, recipe, design.horizon))
+    begun = ~np.isnan(values).all(axis=0)
+    least = {1: 4, 4: 8}.get(recipe.season, min(2 * recipe.season + 2, 60))
+    weight = np.where(np.arange(design.horizon) < 8, 1.0, 0.15) if recipe.season <= 4 else None
+    return windows(values[:, begun], logs[begun], recipe.season, design, least=least, weight=weight)
+
+
+def pool(seed: int, kind: str, design: Design, *, share: float = 1.0) -> Windows:
+    """The windows of all recipes of a network, or a share of them."""
+    return join(
+        [
+            synthetic(seed + 10 * place, recipe, max(2, round(share * count)), design)
+            for place, (recipe, count) in enumerate(RECIPES[kind])
+        ]
+    )

@@ -1,0 +1,49 @@
+"""Ctrl-C that ends the program at once, also while a compiler runs that does not listen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+GRACE = 0.5
+"""The seconds that Python has to unwind, so that nothing half written stays, before the process ends without it."""
+
+
+@contextmanager
+def ends_at_once(*, alone: bool) -> Iterator[None]:
+    """Within the block an interrupt ends the process with exit code 130 after at most `GRACE` seconds.
+
+    Python raises `KeyboardInterrupt` only between its own instructions, which a compilation can keep waiting for many
+    seconds; so a thread waits beside it for the signal. It ends the process without tearing down the threads of the
+    compiler, which may still run.
+
+    Args:
+        alone: whether the process is ours to end; else nothing is done.
+    """
+    if not alone or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    unwound = threading.Event()
+
+    def watch() -> None:
+        if signal.SIGINT in receiver.recv(1):
+            said = unwound.wait(GRACE)
+            if not said:
+                os.write(2, b"jax-lstm: stopped\n")
+            os._exit(130)
+
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        unwound.set()
+        signal.set_wakeup_fd(before)

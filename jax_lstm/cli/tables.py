@@ -1,0 +1,113 @@
+"""The options of every command that reads a table, and the table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jax_lstm.forecast import Forecaster, Table
+
+
+def add_table_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that say what is what in a table."""
+    command.add_argument(
+        "data",
+        metavar="DATA.csv",
+        help="one line for each time, or - for standard input; any usual separator and encoding",
+    )
+    table = command.add_argument_group("the table")
+    table.add_argument("--column", metavar="NAME", help="what to forecast (default: y, or the only column of numbers)")
+    table.add_argument(
+        "--time", metavar="NAME", help="the times (default: ds, or the first column of dates); none: rows are in order"
+    )
+    table.add_argument("--id", metavar="NAME", help="the series of a row (default: unique_id, where there is one)")
+    table.add_argument("--wide", action="store_true", help="every column of numbers is a series")
+    table.add_argument(
+        "--inputs", nargs="+", default=[], metavar="NAME", help="columns to learn from, whose future is not known"
+    )
+    table.add_argument(
+        "--future",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="columns known ahead, in rows at the end without a value",
+    )
+    table.add_argument(
+        "--static", nargs="+", default=[], metavar="NAME", help="columns that do not change within a series"
+    )
+    table.add_argument("--season", type=int, metavar="N", help="the period, 1 for none (default: as the times say)")
+    table.add_argument(
+        "--decimal", choices=("point", "comma"), help="what the file writes in numbers, where it is not clear"
+    )
+    table.add_argument(
+        "--dates", choices=("day-first", "month-first"), help="how to read 01/02/2020, where it is not clear"
+    )
+    command.add_argument("--quiet", action="store_true", help="print no progress and nothing on how the table was read")
+
+
+def read_table(given: argparse.Namespace, model: Forecaster | None = None) -> Table:
+    """The table that the options name; what they leave open is as in the table that the model was fitted to."""
+    from jax_lstm import forecast
+
+    names = ("column", "time", "id", "inputs", "future", "static", "wide", "season", "decimal", "dates")
+    options = {name: getattr(given, name) for name in names}
+    if model is not None and "roles" in model.about:
+        options["like"] = forecast.Roles(**model.about["roles"])
+        options["wide"] = options["wide"] or (model.about["wide"] and given.column is None)
+        options["season"] = model.about["season"] if given.season is None else given.season
+    table = forecast.read_csv(given.data, **options)
+    said = [describe(table)]
+    fitted = forecast.Calendar(**model.about["calendar"]) if model is not None and "calendar" in model.about else None
+    if fitted is not None and fitted.name != table.calendar.name:
+        said.append(f"the model was fitted to times that are {fitted.name}: these are {table.calendar.name}")
+    if not given.quiet:
+        print("\n".join(said), file=sys.stderr)
+    return table
+
+
+def about_table(given: argparse.Namespace, table: Table) -> dict:
+    """What a fitted model keeps of its table, so that another one is read alike."""
+    calendar = table.calendar._asdict()
+    kept = {"roles": table.roles._asdict(), "wide": given.wide, "season": given.season, "calendar": calendar}
+    return kept | {"fitted to": describe(table).splitlines()[0]}
+
+
+def describe(table: Table) -> str:
+    """What was read, in a few lines."""
+    lengths = [len(one) for one in table.series]
+    if len(lengths) == 1:
+        times = table.calendar.texts(table.times(0)[[0, -1]])
+        first = f"{table.roles.column or table.names[0]}: {lengths[0]:,} values from {times[0]} to {times[1]}"
+    else:
+        first = f"{len(lengths):,} series of {min(lengths):,} to {max(lengths):,} values"
+    return "\n".join([f"{first}; {table.said[0]}", *table.said[1:]])
+
+
+def default_horizon(season: int) -> int:
+    """How many steps are forecast where nobody says: a season, more where it is short, less where it is long.
+
+    >>> [default_horizon(season) for season in (1, 4, 7, 12, 52, 168)]
+    [6, 8, 14, 12, 52, 48]
+    """
+    if season == 1:
+        return 6
+    return 2 * season if season < 12 else season if season <= 52 else 48
+
+
+def horizon_of(given: argparse.Namespace, table: Table) -> int:
+    """The horizon asked for, or the default of the season; never one that cannot be."""
+    if given.horizon is None:
+        return default_horizon(table.season)
+    if given.horizon < 1:
+        raise ValueError(f"--horizon is {given.horizon}, expected at least 1")
+    return given.horizon
+
+
+def levels_of(given: argparse.Namespace) -> tuple[float, ...]:
+    """The levels asked for, from per cent to shares."""
+    for level in given.level:
+        if not 0 < level < 100:
+            raise ValueError(f"--level is {level:g}, expected per cent between 0 and 100, such as 80")
+    return tuple(sorted({level / 100 for level in given.level}))

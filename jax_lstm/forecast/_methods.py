@@ -1,0 +1,205 @@
+"""What every method says, at the end of series and at origins before it, from what was known there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jax_lstm.forecast._features import Design, Steps, features
+from jax_lstm.forecast._network import Network, ensemble
+from jax_lstm.forecast._season import fill
+from jax_lstm.forecast._simple import simple
+from jax_lstm.forecast._theta import theta
+from jax_lstm.forecast._transform import Units
+
+CHUNK = 512
+"""How many series go through a network at once."""
+
+LONGEST_RISE = 0.6
+"""The largest power of the horizon by which intervals widen beyond what a network was made for."""
+
+
+class Said(NamedTuple):
+    """Forecasts of series in transformed values from every origin.
+
+    Args:
+        origins: how many of the last rows were not known, 0 first.
+        centres: by method `(origins, series, horizon)`.
+        offsets: from a centre down to its 2.5 % and 10 % and up to its 90 % and 97.5 % quantiles, `(4, origins, series, horizon)`.
+        truths: what came, NaN where unknown or where too little was known for a test, `(origins, series, horizon)`.
+        unit: what errors are compared in, `(origins, series)`.
+    """
+
+    origins: tuple[int, ...]
+    centres: dict[str, np.ndarray]
+    offsets: np.ndarray
+    truths: np.ndarray
+    unit: np.ndarray
+
+
+def say(
+    values: np.ndarray,
+    units: Units,
+    season: int,
+    horizon: int,
+    design: Design,
+    networks: Mapping[str, Network],
+    origins: tuple[int, ...],
+    inputs: np.ndarray | None = None,
+) -> Said:
+    """What the networks, Theta, level with season and the simple methods forecast from every origin.
+
+    Args:
+        values: transformed series `(rows, series)`, NaN where missing or not begun.
+        units: of the transformation.
+        season: their period.
+        horizon: how many steps ahead.
+        design: of the networks.
+        networks: by name; the offsets are the last one's.
+        origins: how many of the last rows are unknown at each, 0 first.
+        inputs: further features `(context, series, inputs)`.
+    """
+    seen = features(values, units.logs, season, design, origins)
+    step_rows = [design.context - 1 - back for back in origins]
+    centres: dict[str, np.ndarray] = {}
+    for name, network in networks.items():
+        centres[name], offsets = _network_says(network, seen, step_rows, inputs)
+    if horizon > design.horizon:
+        centres, offsets = _roll(values, units, season, horizon, design, networks, centres, offsets, inputs)
+    centres = {name: one[..., :horizon] for name, one in centres.items()}
+    offsets = offsets[..., :horizon]
+    statistical = [_statistics(values, units, season, horizon, back, seen.patterns[back]) for back in origins]
+    for name in statistical[0]:
+        centres[name] = np.stack([one[name] for one in statistical])
+    unit = np.where(units.logs, 1.0, 10 * seen.scale[step_rows])
+    return Said(origins, centres, offsets, _truths(values, season, horizon, origins), unit)
+
+
+def _network_says(network: Network, seen: Steps, rows: list[int], inputs: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The centres and offsets at some of the rows, chunk by chunk, each padded to one of a few sizes."""
+    centres, offsets = [], []
+    count = seen.x.shape[1]
+    if network.layer.w_x.shape[-2] == seen.x.shape[-1]:  # the package's networks know of no inputs
+        inputs = None
+    for begin in range(0, count, CHUNK):
+        part = slice(begin, min(begin + CHUNK, count))
+        x = seen.x[:, part] if inputs is None else np.concatenate([seen.x[:, part], inputs[:, part].astype(np.float32)], axis=-1)
+        size = x.shape[1]
+        spare = size_class(size) - size
+        x, valid = (np.pad(array, [(0, 0), (0, spare)] + [(0, 0)] * (array.ndim - 2)) for array in (x, seen.valid[:, part]))
+        centre, quantiles = ensemble(network, jnp.asarray(x), jnp.asarray(valid))
+        chosen, index = np.asarray(centre)[rows][:, :size], np.asarray(rows)
+        scale = seen.scale[index][:, part][..., None]
+        centres.append(seen.level[index][:, part][..., None] + seen.base[index][:, part] + scale * chosen)
+        offsets.append(scale * np.abs(np.asarray(quantiles)[:, index][:, :, :size] - chosen))
+    return np.concatenate(centres, axis=1), np.concatenate(offsets, axis=2)
+
+
+def size_class(size: int) -> int:
+    """The size that a number of series is padded to: 1, 8, 64, 512."""
+    return next(limit for limit in (1, 8, 64, CHUNK) if size <= limit)
+
+
+def _roll(values, units, season, horizon, design, networks, centres, offsets, inputs):
+    """Forecasts beyond what the networks are made for: their own centre is taken as known, and they go on from there.
+
+    The offsets go on as the power of the horizon by which they rise over the second half of what the networks say.
+    """
+    rolled = {}
+    for name, network in networks.items():
+        made = [centres[name]]
+        longer = values
+        while sum(one.shape[-1] for one in made) < horizon:
+            longer = np.concatenate([longer, made[-1][0].T])[design.horizon :]
+            shift = None if inputs is None else _held_inputs(inputs, sum(one.shape[-1] for one in made))
+            again = features(longer, units.logs, season, design)
+            following, _ = _network_says(network, again, [design.context - 1], shift)
+            made.append(np.concatenate([following, np.full_like(centres[name][1:], np.nan)]))
+        rolled[name] = np.concatenate(made, axis=-1)
+    last, middle = offsets[..., -1:], offsets[..., design.horizon // 2 - 1 : design.horizon // 2]
+    power = np.clip(np.log(np.maximum(last, 1e-30) / np.maximum(middle, 1e-30)) / np.log(2), 0.05, LONGEST_RISE)
+    beyond = np.arange(design.horizon + 1, horizon + 1) / design.horizon
+    return rolled, np.concatenate([offsets, last * beyond**power], axis=-1)
+
+
+def _held_inputs(inputs: np.ndarray, steps: int) -> np.ndarray:
+    """The inputs some steps later, the last ones held."""
+    return np.concatenate([inputs[steps:], np.repeat(inputs[-1:], min(steps, len(inputs)), axis=0)])
+
+
+def _truths(values: np.ndarray, season: int, horizon: int, origins: tuple[int, ...]) -> np.ndarray:
+    """What came after each origin, where enough was known at it: four values, and a season with two more."""
+    rows, count = values.shape
+    padded = np.concatenate([values, np.full((horizon, count), np.nan)])
+    known = np.cumsum(~np.isnan(values), axis=0)
+    found = []
+    for back in origins:
+        coming = padded[rows - back : rows - back + horizon].T
+        enough = known[rows - back - 1] >= max(4, season + 2) if back < rows else np.zeros(count, bool)
+        found.append(np.where(enough[:, None], coming, np.nan))
+    return np.stack(found)
+
+
+def _statistics(values: np.ndarray, units: Units, season: int, horizon: int, back: int, pattern: np.ndarray) -> dict[str, np.ndarray]:
+    """The forecasts `(series, horizon)` of Theta, level with season and the simple methods when the last `back` rows were not known."""
+    known = values[: len(values) - back]
+    rows, count = known.shape
+    empty = np.isnan(known).all(axis=0)
+    known = np.where(empty, 0.0, known)
+    filled = fill(known, season)
+    begin = (~np.isnan(known)).argmax(axis=0)
+    begun = np.arange(rows)[:, None] >= begin
+    phases = np.arange(-rows, horizon) - back
+    seasonal = pattern[phases % season]
+    about = filled - seasonal[:rows]
+    coming = seasonal[rows:].T
+    span = np.arange(rows)[-season if season > 1 else -1 :]
+    weight = begun[span].astype(float)
+    level = (about[span] * weight).sum(axis=0) / weight.sum(axis=0)
+    made = {
+        "theta": _theta_says(about, begun, ~np.isnan(known), units.logs, horizon) + coming,
+        "level and season": level[:, None] + coming,
+    }
+    in_units = np.where(units.logs, np.exp(np.where(units.logs, filled, 0.0)), filled)
+    for name, one in simple(in_units, rows - begin, season, horizon).items():
+        least = 1e-3 * np.min(np.where(begun, np.abs(in_units), np.inf), axis=0)[:, None]
+        logs = units.logs[:, None]
+        made[name] = np.where(logs, np.log(np.maximum(np.where(logs, one, 1.0), least)) if logs.any() else one, one)
+    return made
+
+
+def _theta_says(about: np.ndarray, begun: np.ndarray, known: np.ndarray, logs: np.ndarray, horizon: int) -> np.ndarray:
+    """Theta's forecasts `(series, horizon)` of deseasonalised series, not in logarithms, in chunks of one size."""
+    rows, count = about.shape
+    top = np.max(np.where(begun, about, -np.inf), axis=0)
+    plain = np.where(logs, np.exp(np.where(logs, about - top, 0.0)), about)
+    middle = np.where(logs, 0.0, plain[-1])
+    spread = np.abs(np.where(begun, plain - middle, 0.0)).sum(axis=0) / begun.sum(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    scaled = np.where(begun, (plain - middle) / spread, np.nan)
+    size = 8 if count <= 8 else 64 if count <= 64 else 512
+    long = row_class(rows)
+    steps = -(-horizon // 12) * 12
+    found = []
+    for begin in range(0, count, size):
+        part = np.full((long, size), np.nan)
+        chosen = scaled[:, begin : begin + size]
+        part[long - rows :, : chosen.shape[1]] = chosen
+        use = np.zeros((long, size), bool)
+        use[long - rows :, : chosen.shape[1]] = known[:, begin : begin + size]
+        found.append(np.asarray(theta(part, horizon=steps, known=use).forecasts, np.float64)[:horizon, : chosen.shape[1]])
+    forecasts = np.concatenate(found, axis=1) * spread + middle
+    least = 1e-2 * plain[-1]
+    logged = np.log(np.maximum(np.where(logs, forecasts, 1.0), np.where(logs, least, 1.0))) + top
+    return np.where(logs, logged, forecasts).T
+
+
+def row_class(rows: int) -> int:
+    """The number of rows that series are padded to, so that a program is compiled for a few numbers only."""
+    size = 32
+    while size < rows:
+        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+    return size
