@@ -1,1 +1,1 @@
-"""What was measured, one folder an experiment: a module to run, a README that says what it shows, and the results it printed."""
+"""Experiments, one folder each: a module to run, a README that says what it shows, and the results it printed."""

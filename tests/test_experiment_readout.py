@@ -1,4 +1,4 @@
-"""The readout experiment: four where it was four, least squares elsewhere, and a README whose tables the command printed."""
+"""The readout experiment: four where it was four, least squares elsewhere, and the printed tables in the README."""
 
 import io
 import re
@@ -86,7 +86,7 @@ def test_the_difference_is_the_largest_one():
     np.testing.assert_allclose(difference(found, best), [0.1])
 
 
-def test_the_restarts_begin_apart_and_end_together(found):
+def test_the_restarts_start_apart_and_end_together(found):
     fits, *_ = found
     assert np.all(np.ptp(fits.losses[..., 0], axis=-1) > 1e-3)
     np.testing.assert_allclose(fits.losses[..., 0, -1], fits.losses[..., 1, -1], atol=1e-12)

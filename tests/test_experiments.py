@@ -1,4 +1,4 @@
-"""The experiments that reproduce what is published: the data as it is, the task as it is, and the commands in their quick form."""
+"""The experiments that reproduce published results: their data, their tasks, and the quick form of their commands."""
 
 import importlib
 from pathlib import Path
@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from experiments import report
 from experiments.adding_problem import task as adding
 from experiments.adding_problem.__main__ import first_learned
 from experiments.japanese_vowels import task as vowels
@@ -35,7 +37,9 @@ def test_scaling_sees_the_training_split_alone():
     raw = vowels.load(vowels.DATA / "JapaneseVowels_TEST.ts")
     first = vowels.load(vowels.DATA / "JapaneseVowels_TRAIN.ts")
     valid = np.arange(len(first.xs))[:, None] < first.lengths
-    np.testing.assert_allclose(test.xs[0], (raw.xs[0] - first.xs[valid].mean(axis=0)) / first.xs[valid].std(axis=0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        test.xs[0], (raw.xs[0] - first.xs[valid].mean(axis=0)) / first.xs[valid].std(axis=0), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("line", ["1,2:3:1", "1,x:3,4:1", "1,2:3,4:speaker"])
@@ -72,12 +76,31 @@ def test_a_network_has_learned_when_the_smoothed_error_stays_small():
     assert np.isnan(first_learned(np.where(np.arange(100) % 2, 1.0, 0.0)))
 
 
-@pytest.mark.parametrize("name", ["japanese_vowels", "adding_problem", "variants"])
+EXPERIMENTS = ["japanese_vowels", "adding_problem", "variants"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_readme_has_the_committed_results(name):
+    folder = Path(importlib.import_module(f"experiments.{name}").__file__).parent
+    assert (folder / "results.md").read_text() in (folder / "README.md").read_text()
+
+
+# the variants train both tasks of the other two
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.exhaustive) for name in EXPERIMENTS[:2]), "variants"]
+)
 def test_the_quick_form_writes_what_it_prints(name, tmp_path, capsys):
     module = importlib.import_module(f"experiments.{name}.__main__")
     module.main(["--quick", "--out", str(tmp_path)])
     assert (tmp_path / "results.md").read_text() in capsys.readouterr().out
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
-    kept = Path(module.__file__).parent / "results.md"
-    assert kept.read_text() in kept.with_name("README.md").read_text()
-    assert kept.read_text().splitlines()[0] == (tmp_path / "results.md").read_text().splitlines()[0]
+    committed = Path(module.__file__).parent / "results.md"
+    assert committed.read_text().splitlines()[0] == (tmp_path / "results.md").read_text().splitlines()[0]
+
+
+def test_results_replace_those_between_the_marks_of_the_readme(tmp_path):
+    readme = tmp_path / "README.md"
+    for text in (f"before\n{report.BEGIN}old\n{report.END}after\n", "no marks\n"):
+        readme.write_text(text)
+        report.save(tmp_path, "new\n", Figure())
+        assert readme.read_text() == text.replace("old\n", "\nnew\n\n")

@@ -1,4 +1,4 @@
-"""Checkpoints: a run goes on from the last good one, and what cannot be written or read is said in one line."""
+"""Checkpoints: a run resumes from the last good one, and errors of reading and writing are one line."""
 
 import os
 import resource
@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 import train_child
+from train_cases import leaky
 
 from jax_lstm import init, lstm, zero_carry
 from jax_lstm.parallel import batch_mesh
@@ -39,7 +40,7 @@ def assert_same(one, other):
 
 
 def test_a_run_in_parts_is_the_whole_run(tmp_path):
-    """Named tuples, fields that are None, a clip in the structure, keys in the optimiser's state, histories cut short."""
+    """Named tuples, None fields, a clip in the structure, keys in the state of the optimiser, shortened histories."""
     whole = train_child.run(None, 1, steps=60)
     train_child.run(tmp_path, every=5, steps=23)
     assert sorted(os.listdir(tmp_path)) == ["15", "20", "23"]
@@ -48,25 +49,39 @@ def test_a_run_in_parts_is_the_whole_run(tmp_path):
     assert_same(train_child.run(tmp_path, every=50, steps=60), whole)
 
 
-def test_a_stream_goes_on_with_its_carry_on_a_mesh_and_off_it(tmp_path):
-    layer, xs = init(KEY, 1, 2), jax.random.normal(KEY, (40, 8, 1))
+def layered(params, carry, chunk, key):
+    """A stream through an LSTM."""
+    carry, hs = lstm(params, chunk, carry)
+    return jnp.mean((hs - 0.1) ** 2), carry
 
-    def loss(params, carry, chunk, key):
-        carry, hs = lstm(params, chunk, carry)
-        return jnp.mean((hs - 0.1) ** 2), carry
 
-    def run(steps, mesh, folder=None):
+@pytest.mark.parametrize("on_mesh", [False, True])
+@pytest.mark.parametrize("model", ["leaky", pytest.param("lstm", marks=pytest.mark.exhaustive)])
+def test_a_stream_resumes_with_its_carry(tmp_path, model, on_mesh):
+    xs = jax.random.normal(KEY, (40, 8, 1))
+    mesh = batch_mesh() if on_mesh else None
+    loss, params, carry = leaky, jnp.array([0.5, 1.0]), jnp.zeros((8, 1))
+    if model == "lstm":
+        loss, params = layered, init(KEY, 1, 2)
+        carry = zero_carry(params, xs.shape[1:-1])
+
+    def run(steps, folder=None):
         checkpoints = None if folder is None else Checkpoints(folder)
-        carry = zero_carry(layer, xs)
         options = dict(key=KEY, carry=carry, chunk=4, batch_axis=1, mesh=mesh, checkpoints=checkpoints)
-        return fit(loss, layer, xs, SGD, steps=steps, **options)
+        return fit(loss, params, xs, SGD, steps=steps, **options)
 
-    for name, mesh in (("off", None), ("on", batch_mesh())):
-        run(7, mesh, tmp_path / name)
-        assert_same(run(14, mesh, tmp_path / name), run(14, mesh))
+    run(7, tmp_path)
+    assert_same(run(14, tmp_path), run(14))
 
 
-def test_members_and_iterators_go_on(tmp_path):
+class Loader:
+    """An iterable of batches that can be iterated again."""
+
+    def __iter__(self):
+        return (X + i for i in range(3))
+
+
+def test_members_and_iterables_resume(tmp_path):
     keys = jax.random.split(KEY, 3)
 
     def members(steps, folder=None):
@@ -84,6 +99,8 @@ def test_members_and_iterators_go_on(tmp_path):
     assert_same(drawn(8, tmp_path / "made"), drawn(8))
     drawn(3, tmp_path / "drawn", (X + i for i in range(99)))
     assert_same(drawn(8, tmp_path / "drawn", (X + i for i in range(99))), drawn(8))
+    drawn(5, tmp_path / "loaded", Loader())
+    assert_same(drawn(8, tmp_path / "loaded", Loader()), drawn(8, None, Loader()))
 
 
 def test_a_run_that_has_diverged_stays_so(tmp_path):
@@ -92,7 +109,9 @@ def test_a_run_that_has_diverged_stays_so(tmp_path):
 
     for _ in range(2):
         with pytest.warns(RuntimeWarning, match="in step 4"):
-            fitted = fit(loss, jnp.zeros(()), X, optax.sgd(1.0), key=KEY, steps=9, checkpoints=Checkpoints(tmp_path, every=2))
+            fitted = fit(
+                loss, jnp.zeros(()), X, optax.sgd(1.0), key=KEY, steps=9, checkpoints=Checkpoints(tmp_path, every=2)
+            )
         assert float(fitted.params) == 2.0
 
 
@@ -101,7 +120,7 @@ def test_a_run_that_has_diverged_stays_so(tmp_path):
     [
         (dict(key=jax.random.key(7)), r"key is \[0, 0\] in step 6 and \[0, 7\] now"),
         (dict(batch_size=4), "batch_size is 8 in step 6 and 4 now"),
-        (dict(w=np.zeros(1, np.float32)), r"state.best is float32\[\] in step 6 and float32\[1\] now"),
+        (dict(w=np.zeros(1, np.float32)), r"state.finite is float32\[\] in step 6 and float32\[1\] now"),
         (dict(steps=4), "a checkpoint of step 6, but steps is 4"),
     ],
 )
@@ -115,7 +134,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, changes, message):
 
 @contextmanager
 def no_more_than(size: int):
-    """Files of this process end at so many bytes, as on a disk that is full; Python ignores the signal that comes with it."""
+    """Limit the size of files, as a full disk does; Python ignores the signal that comes with it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -125,12 +144,14 @@ def no_more_than(size: int):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on file sizes to set")
-def test_a_full_disk_is_said_and_leaves_the_last_good_checkpoint(tmp_path):
+def test_a_full_disk_is_named_and_leaves_the_last_good_checkpoint(tmp_path):
     whole = line(tmp_path / "whole", steps=12)
     line(tmp_path / "full", steps=6)
     with (
         no_more_than(100),
-        pytest.raises(OSError, match=r"the checkpoint of step 8 could not be written .* the last good one is of step 6") as refusal,
+        pytest.raises(
+            OSError, match=r"the checkpoint of step 8 could not be written .* the last good one is of step 6"
+        ) as refusal,
     ):
         line(tmp_path / "full", steps=12)
     assert "\n" not in str(refusal.value)
@@ -138,7 +159,7 @@ def test_a_full_disk_is_said_and_leaves_the_last_good_checkpoint(tmp_path):
     assert_same(line(tmp_path / "full", steps=12), whole)
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OSError, match=r"checkpoints cannot be kept in .* give another folder") as refusal:
@@ -146,7 +167,7 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
         assert "\n" not in str(refusal.value)
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write everywhere
     with pytest.raises(OSError, match=r"no permission to write in .* give another folder"):
         line(tmp_path)

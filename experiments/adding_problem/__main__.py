@@ -1,4 +1,4 @@
-"""The command: train from several initial biases at several lengths, all seeds at once, and measure the error on new sequences."""
+"""The command: train from several initial biases at several lengths, all seeds at once, and test on new sequences."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from jax_lstm import plot
 
 BIASES = {"forget bias 1": 1.0, "forget bias 4": 4.0, "chrono": None}
 LEARNED = 0.01
-"""A network counts as having learned from the step on from which its smoothed training error is below this."""
+"""A network has learned at the first step at which its smoothed training error is below this."""
 
 
 @partial(jax.jit, static_argnums=1)
 def starts(keys: jax.Array, length: int) -> dict[str, Adder]:
-    """The networks of every kind of bias, a seed for each key."""
+    """The networks of every kind of bias, one seed per key."""
     kinds = {name: {"longest": length} if bias is None else {"forget_bias": bias} for name, bias in BIASES.items()}
     return {name: jax.vmap(partial(initialise, **kind))(keys) for name, kind in kinds.items()}
 
 
 def first_learned(curve: np.ndarray, window: int = 20) -> float:
-    """The first step at which the mean training error of the last `window` steps is below `LEARNED`; NaN if there is none."""
+    """The first step at which the mean error of the last `window` steps is below `LEARNED`; NaN if there is none."""
     means = np.convolve(curve, np.ones(window) / window, mode="valid")
     below = np.flatnonzero(means < LEARNED)
     return below[0] + window if len(below) else np.nan
@@ -37,7 +37,14 @@ def main(given: list[str] | None = None) -> None:
     options = report.arguments("adding_problem", __doc__, Path(__file__).parent, given)
     lengths, seeds, steps = ((20,), 2, 20) if options.quick else ((50, 200, 400), 5, 720)
     begin = time.perf_counter()
-    table = report.table("bias at the start", "length", "error, median", "error, range", f"seeds that learned (< {LEARNED})", "after steps")
+    table = report.table(
+        "bias at the start",
+        "length",
+        "error, median",
+        "error, range",
+        f"seeds that learned (< {LEARNED})",
+        "after steps",
+    )
     curves: dict[int, dict[str, np.ndarray]] = {}
     for length in lengths:
         init_key, train_key, test_key = jax.random.split(jax.random.fold_in(jax.random.key(options.seed), length), 3)

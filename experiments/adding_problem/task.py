@@ -18,7 +18,7 @@ GUESS = 1 / 6
 
 
 class Adder(NamedTuple):
-    """Layers for `network`, and a linear readout of their last hidden state."""
+    """Parameters: layers for `network`, and a linear readout of their last hidden state."""
 
     layers: tuple
     readout: Readout
@@ -28,7 +28,7 @@ class Adder(NamedTuple):
 def sequences(key: jax.Array, count: int, length: int) -> tuple[jax.Array, jax.Array]:
     """Numbers uniform in [0, 1] beside marks, `(length, count, 2)`, and the sums of the two marked numbers, `(count,)`.
 
-    One mark stands in the first half of a sequence, one in the second.
+    One mark is in the first half of a sequence, one in the second.
     """
     value_key, *mark_keys = jax.random.split(key, 3)
     values = jax.random.uniform(value_key, (length, count))
@@ -44,7 +44,7 @@ def initialise(key: jax.Array, longest: int | None = None, **options) -> Adder:
     layer_key, chrono_key, readout_key = jax.random.split(key, 3)
     layers = init_network(layer_key, 2, [HIDDEN], **options)
     if longest is not None:
-        layers = tuple(chrono(layer, chrono_key, longest) for layer in layers)
+        layers = tuple(chrono(chrono_key, layer, longest) for layer in layers)
     width = options.get("projection") or HIDDEN
     return Adder(layers, Readout(jax.nn.initializers.glorot_uniform()(readout_key, (width, 1)), jnp.zeros(1)))
 
@@ -62,12 +62,14 @@ def loss(model: Adder, batch: tuple[jax.Array, jax.Array], key: jax.Array) -> ja
 
 @cache
 def optimizer(steps: int) -> optax.GradientTransformation:
-    """One object for each number of steps, so that runs alike share one compilation."""
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_onecycle_schedule(steps, RATE, pct_start=0.1)))
+    """One object per number of steps, so that equal runs share one compilation."""
+    return optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_onecycle_schedule(steps, RATE, pct_start=0.1))
+    )
 
 
 def train(keys: jax.Array, models: Adder, length: int, steps: int) -> Fitted:
-    """The models `(members, ...)`, trained side by side on sequences of which each member sees each once."""
+    """The models `(members, ...)`, trained side by side on sequences that each member sees once."""
     data = sequences(jax.random.fold_in(keys[0], 0), steps * BATCH, length)
     return fit(loss, models, data, optimizer(steps), key=keys, steps=steps, batch_size=BATCH, batch_axis=(1, 0))
 
@@ -76,5 +78,5 @@ errors = jax.jit(jax.vmap(error, (0, None, None)))
 
 
 def test(key: jax.Array, models: Adder, length: int) -> jax.Array:
-    """The error of each member on 1,000 sequences that none has seen."""
+    """The error of each member on 1,000 new sequences."""
     return errors(models, *sequences(key, 1000, length))

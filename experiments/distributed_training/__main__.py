@@ -13,7 +13,7 @@ TOLERANCE = 1e-6
 
 
 def run(processes: int, folder: Path, arguments: list[str], time_limit: float) -> dict[str, np.ndarray]:
-    """The parameters and losses that so many processes on this machine come to, each of them with one device."""
+    """The parameters and losses of a run in this many processes on this machine, each with one device."""
     output = folder / f"{processes}.npz"
     command = [sys.executable, "-m", "experiments.distributed_training.train", "--output", str(output), *arguments]
     if processes > 1:
@@ -42,10 +42,13 @@ def main() -> int:
     parser.add_argument("--time-limit", type=float, default=300, metavar="SECONDS", help="for each of the two runs")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        one, two = (run(count, Path(folder), ["--float64", "--steps", str(given.steps)], given.time_limit) for count in (1, 2))
+        one, two = (
+            run(count, Path(folder), ["--float64", "--steps", str(given.steps)], given.time_limit) for count in (1, 2)
+        )
     difference = max(float(np.abs(one[name] - two[name]).max()) for name in one)
     agree = difference <= TOLERANCE
-    print(f"greatest difference of a parameter or a loss: {difference:.1e}, {'within' if agree else 'beyond'} {TOLERANCE:.0e}")
+    verdict = f"{'within' if agree else 'beyond'} {TOLERANCE:.0e}"
+    print(f"greatest difference of a parameter or a loss: {difference:.1e}, {verdict}")
     return 0 if agree else 1
 
 

@@ -1,4 +1,4 @@
-"""Train a small network on all devices of all processes: the same script runs on one machine, several GPU hosts or a TPU slice."""
+"""Train a small network on all devices of all processes: one machine, several GPU hosts or a TPU slice."""
 
 import argparse
 
@@ -19,7 +19,7 @@ def mean_squared_error(params, batch, key):
 
 
 def train(steps: int, checkpoints: Checkpoints | None = None) -> Fitted:
-    """Learn the sum of the marked values in a sequence (the adding problem, short), the batch spread over all devices."""
+    """Learn the sum of the marked values in a sequence (a short adding problem), the batch sharded over all devices."""
     random = np.random.default_rng(0)
     values, marks = random.uniform(size=(12, 256)), random.integers(0, 2, size=(12, 256))
     data = np.stack([values, marks], axis=-1), (values * marks).sum(axis=0)[:, None]
@@ -41,26 +41,37 @@ def train(steps: int, checkpoints: Checkpoints | None = None) -> Fitted:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.distributed_training.train", description=__doc__)
-    parser.add_argument("--cluster", action="store_true", help="let JAX find the other processes (Slurm, Open MPI, Kubernetes, TPU slices)")
-    parser.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens, if the cluster cannot be found")
+    parser.add_argument(
+        "--cluster",
+        action="store_true",
+        help="let JAX find the other processes (Slurm, Open MPI, Kubernetes, TPU slices)",
+    )
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="where process 0 listens, if the cluster cannot be found"
+    )
     parser.add_argument("--processes", type=int, help="how many there are, with --coordinator")
     parser.add_argument("--process", type=int, help="which this is, from 0, with --coordinator")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--float64", action="store_true", help="compute in float64")
-    parser.add_argument("--checkpoints", metavar="FOLDER", help="where to keep checkpoints and go on from; all processes must see it")
+    parser.add_argument(
+        "--checkpoints", metavar="FOLDER", help="where to keep checkpoints and go on from; all processes must see it"
+    )
     parser.add_argument("--output", metavar="FILE.npz", help="where process 0 writes the parameters")
     given = parser.parse_args()
     jax.config.update("jax_enable_x64", given.float64)
     if given.cluster or given.coordinator:
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")  # of no effect on GPUs and TPUs, which bring their own
+        jax.config.update(
+            "jax_cpu_collectives_implementation", "gloo"
+        )  # of no effect on GPUs and TPUs, which bring their own
         jax.distributed.initialize(given.coordinator, given.processes, given.process)
     fitted = train(given.steps, Checkpoints(given.checkpoints, every=25) if given.checkpoints else None)
     if jax.process_index() == 0:
-        print(
-            f"{jax.process_count()} processes, {jax.device_count()} devices: loss {fitted.history.loss[-1]:.6f} after {fitted.steps} steps"
-        )
+        where = f"{jax.process_count()} processes, {jax.device_count()} devices"
+        print(f"{where}: loss {fitted.history.loss[-1]:.6f} after {fitted.steps} steps")
         if given.output:
-            np.savez(given.output, *map(np.asarray, jax.tree.leaves(fitted.params)), loss=np.asarray(fitted.history.loss))
+            np.savez(
+                given.output, *map(np.asarray, jax.tree.leaves(fitted.params)), loss=np.asarray(fitted.history.loss)
+            )
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Which of nine speakers says it: ragged utterances, a bidirectional LSTM. `python -m experiments.japanese_vowels`."""
+"""Which of nine speakers is it? Ragged utterances, a bidirectional LSTM. `python -m experiments.japanese_vowels`."""

@@ -17,7 +17,7 @@ FOLDS = 5
 
 
 def cross_validate(keys: jax.Array, data: Utterances, epochs: int) -> np.ndarray:
-    """The accuracy of each model on the utterances it was not trained on: in every fold, as many of each speaker, one after the other."""
+    """The accuracy of each model on the utterances it was not trained on; folds are stratified by speaker."""
     fold = np.empty(len(data.speakers), int)
     for speaker in range(SPEAKERS):
         own = np.flatnonzero(data.speakers == speaker)
@@ -61,7 +61,9 @@ def figure(fitted, mean: np.ndarray, test: Utterances) -> Figure:
     wrong = mean.argmax(axis=-1) != test.speakers
     for chosen, mark, name in ((~wrong, ".", "right"), (wrong, "x", "wrong")):
         right.plot(test.lengths[chosen], sure[chosen], mark, label=name, alpha=0.7)
-    right.set(xlabel="steps in the utterance", ylabel="probability of the true speaker", title="ensemble of all, test split")
+    right.set(
+        xlabel="steps in the utterance", ylabel="probability of the true speaker", title="ensemble of all, test split"
+    )
     right.legend(frameon=False)
     return picture
 

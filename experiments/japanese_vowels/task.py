@@ -19,15 +19,15 @@ from jax_lstm.train import Fitted, fit
 DATA = Path(__file__).parent.parent / "data"
 SPEAKERS = 9
 PARTS = 3
-"""An utterance is read as so many parts of equal length, one after the other."""
+"""The number of consecutive parts of equal length into which an utterance is divided."""
 
 HIDDEN, BATCH, RATE, NOISE, OFFSET, DROPOUT = 32, 27, 1e-2, 0.8, 0.3, 0.25
-"""Units in each direction, utterances in a minibatch, the largest learning rate, the standard deviations of the noise on every input
-and of a shift of whole utterances, and the dropout: chosen on the training split alone, see the README."""
+"""Units per direction, utterances per minibatch, the largest learning rate, the standard deviations of the noise on
+every input and of a shift of whole utterances, and the dropout: chosen on the training split alone, see the README."""
 
 
 class Utterances(NamedTuple):
-    """`xs (time, utterances, coefficients)`, zero after the end of each; `lengths` and `speakers`, from 0, `(utterances,)`."""
+    """Data: `xs (time, utterances, coefficients)`, zero-padded; `lengths`, and `speakers` from 0, `(utterances,)`."""
 
     xs: np.ndarray
     lengths: np.ndarray
@@ -35,17 +35,17 @@ class Utterances(NamedTuple):
 
 
 class Classifier(NamedTuple):
-    """Layers for `network`, and a linear readout of the means of their outputs over each third of an utterance."""
+    """Parameters: layers for `network`, and a linear readout of the mean outputs over the parts of an utterance."""
 
     layers: tuple
     readout: Readout
 
 
 def load(path: Path) -> Utterances:
-    """The utterances of a `.ts` file: one a line, coefficients separated by `:`, steps by `,`, the speaker (from 1) last.
+    """The utterances of a `.ts` file: one per line, coefficients separated by `:`, steps by `,`, then the speaker.
 
     Raises:
-        ValueError: a line that is not so, by its number.
+        ValueError: a line of another form, by its number.
     """
     xs, speakers = [], []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
@@ -56,7 +56,9 @@ def load(path: Path) -> Utterances:
             xs.append(np.array([np.array(values.split(","), np.float32) for values in series]).T)
             speakers.append(int(speaker) - 1)
         except ValueError as error:
-            raise ValueError(f"{path.name}, line {number}: expected series of one length, then the speaker: {error}") from None
+            raise ValueError(
+                f"{path.name}, line {number}: expected series of one length, then the speaker: {error}"
+            ) from None
     lengths = np.array([len(one) for one in xs], np.int32)
     padded = [np.pad(one, ((0, lengths.max() - len(one)), (0, 0))) for one in xs]
     return Utterances(np.stack(padded, axis=1), lengths, np.array(speakers, np.int32))
@@ -80,11 +82,15 @@ def initialise(key: jax.Array, features: int, **options) -> Classifier:
     layer_key, readout_key = jax.random.split(key)
     layers = init_network(layer_key, features, [HIDDEN], bidirectional=True, **options)
     width = PARTS * 2 * (options.get("projection") or HIDDEN)
-    return Classifier(layers, Readout(jax.nn.initializers.glorot_uniform()(readout_key, (width, SPEAKERS)), jnp.zeros(SPEAKERS)))
+    return Classifier(
+        layers, Readout(jax.nn.initializers.glorot_uniform()(readout_key, (width, SPEAKERS)), jnp.zeros(SPEAKERS))
+    )
 
 
-def logits(model: Classifier, xs: jax.Array, lengths: jax.Array, dropout: float = 0.0, key: jax.Array | None = None) -> jax.Array:
-    """What speaks for each speaker, `(utterances, speakers)`; a step of the padding is in no part."""
+def logits(
+    model: Classifier, xs: jax.Array, lengths: jax.Array, dropout: float = 0.0, key: jax.Array | None = None
+) -> jax.Array:
+    """The logits of the speakers, `(utterances, speakers)`; padding does not enter the means."""
     _, hs = network(model.layers, xs, lengths=lengths, recurrent_dropout=dropout, key=key)
     steps = jnp.arange(len(hs), dtype=lengths.dtype)[:, None]
     inside = jax.nn.one_hot(PARTS * steps // lengths[None], PARTS, dtype=hs.dtype)
@@ -93,12 +99,12 @@ def logits(model: Classifier, xs: jax.Array, lengths: jax.Array, dropout: float 
 
 
 def normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Standard normal numbers, drawn in one row: XLA compiles draws of several axes under `vmap` for twenty times as long."""
+    """Standard normal numbers, drawn with one axis: under `vmap` XLA compiles more axes 20 times as long."""
     return jax.random.normal(key, (math.prod(shape),)).reshape(shape)
 
 
 def loss(model: Classifier, batch: Utterances, key: jax.Array) -> jax.Array:
-    """The cross-entropy of a minibatch, with noise on the inputs, each utterance shifted, and dropout on the recurrence."""
+    """The cross-entropy of a minibatch, with noise, shifts of whole utterances and recurrent dropout."""
     noise_key, offset_key, dropout_key = jax.random.split(key, 3)
     noisy = batch.xs + NOISE * normal(noise_key, batch.xs.shape) + OFFSET * normal(offset_key, (1, *batch.xs.shape[1:]))
     scores = logits(model, noisy, batch.lengths, DROPOUT, dropout_key)
@@ -107,26 +113,30 @@ def loss(model: Classifier, batch: Utterances, key: jax.Array) -> jax.Array:
 
 @cache
 def starts(features: int, **options) -> Callable[[jax.Array], Classifier]:
-    """A function of keys that initialises a classifier for each; as `optimizer`, one object for the same arguments."""
+    """A function that initialises one classifier per key; cached, like `optimizer`, so that it compiles once."""
     return jax.jit(partial(jax.lax.map, partial(initialise, features=features, **options)))
 
 
 @cache
 def optimizer(steps: int) -> optax.GradientTransformation:
-    """One object for each number of steps, so that runs alike share one compilation."""
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(optax.cosine_onecycle_schedule(steps, RATE), weight_decay=1e-3))
+    """One object per number of steps, so that equal runs share one compilation."""
+    return optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adamw(optax.cosine_onecycle_schedule(steps, RATE), weight_decay=1e-3)
+    )
 
 
 def train(keys: jax.Array, data: Utterances, epochs: int, **options) -> Fitted:
-    """One classifier for each key, side by side, with the options of `jax_lstm.init`."""
+    """One classifier per key, trained side by side, with the options of `jax_lstm.init`."""
     models = starts(data.xs.shape[-1], **options)(keys)
     steps = epochs * (len(data.lengths) // BATCH)
-    return fit(loss, models, data, optimizer(steps), key=keys, steps=steps, batch_size=BATCH, batch_axis=Utterances(1, 0, 0))
+    return fit(
+        loss, models, data, optimizer(steps), key=keys, steps=steps, batch_size=BATCH, batch_axis=Utterances(1, 0, 0)
+    )
 
 
 @jax.jit
 def probabilities(models: Classifier, data: Utterances) -> jax.Array:
-    """Each model's probabilities `(models, utterances, speakers)`."""
+    """The probabilities of each model, `(models, utterances, speakers)`."""
     return jax.vmap(lambda model: jax.nn.softmax(logits(model, data.xs, data.lengths)))(models)
 
 

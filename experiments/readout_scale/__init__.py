@@ -1,1 +1,1 @@
-"""Can the notebook's factor four be learnt? `python -m experiments.readout_scale`."""
+"""Can the notebook's factor four be learned? `python -m experiments.readout_scale`."""

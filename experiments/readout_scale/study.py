@@ -16,12 +16,12 @@ from jax_lstm.train import fit
 
 GATES = {"forget": (0.5, 0.1, 0), "input": (0.6, 0.2, 0), "cell": (0.7, 0.3, 0), "output": (0.8, 0.4, 0)}
 STEPS = 3
-"""The values that the LSTM sees before it has to give the next one, as in the notebook."""
+"""The values that the LSTM sees before the one to predict, as in the notebook."""
 SOURCES = ("made with scale 4", "arithmetic", "airline", "sunspots")
 
 
 class Fits(NamedTuple):
-    """What the fits came to; the axes are (source, resample, restart, …), resample 0 being the data themselves.
+    """Fitted readouts, with axes (source, resample, restart, …), of which resample 0 is the data themselves.
 
     Args:
         scale, line: by Optax, the readout without and with a bias.
@@ -37,10 +37,10 @@ class Fits(NamedTuple):
 
 
 def sequences(seed: int, count: int) -> np.ndarray:
-    """`(source, count, STEPS + 1)`: what is seen and what comes next, for all but the first source, which takes the arithmetic ones.
+    """Windows `(source, count, STEPS + 1)`: the values seen, then the next one. The first two sources are arithmetic.
 
-    An arithmetic sequence starts in [0, 2) and grows by [0, 1) a step. A series is divided by its standard deviation, which brings it
-    to the size of the notebook's numbers, and cut into windows; the last ones are taken.
+    An arithmetic sequence starts in [0, 2) and grows by [0, 1) per step. A series is divided by its standard deviation,
+    which brings it to the size of the notebook's numbers; the last windows of it are taken.
     """
     generator = np.random.default_rng(seed)
     arithmetic = generator.uniform(0, 2, (count, 1)) + generator.uniform(0, 1, (count, 1)) * np.arange(STEPS + 1)
@@ -53,7 +53,7 @@ def sequences(seed: int, count: int) -> np.ndarray:
 
 
 def features_and_targets(given: np.ndarray) -> tuple[jax.Array, jax.Array]:
-    """The last hidden state of the notebook LSTM and the value to give, each `(source, count, 1)`."""
+    """The last hidden state of the notebook LSTM and the value to predict, each `(source, count, 1)`."""
     given = jnp.asarray(given)
     carry, _ = lstm(from_gates(GATES), jnp.moveaxis(given[..., :STEPS], -1, 0)[..., None])
     targets = given[..., STEPS:]
@@ -61,14 +61,14 @@ def features_and_targets(given: np.ndarray) -> tuple[jax.Array, jax.Array]:
 
 
 def resample(key: jax.Array, rows: jax.Array, resamples: int) -> jax.Array:
-    """`(source, resamples, count, …)`: the rows themselves, and bootstrap resamples of them, each drawn with replacement."""
+    """The rows themselves and bootstrap resamples of them, drawn with replacement, `(source, resamples, count, …)`."""
     count = rows.shape[1]
     drawn = jax.random.randint(key, (resamples - 1, count), 0, count)
     return rows[:, jnp.concatenate([jnp.arange(count)[None], drawn])]
 
 
 def study(hs: jax.Array, targets: jax.Array, key: jax.Array, *, restarts: int, steps: int) -> Fits:
-    """Fit the scale, and from there the whole readout, for data `(source, resample, count, 1)`, with Optax and in closed form."""
+    """Fit the scale, then the whole readout, for data `(source, resample, count, 1)`, by Optax and in closed form."""
     starts = Readout(10 * jax.random.normal(key, (restarts, 1, 1)))
 
     def loss(params, batch, key):
@@ -87,7 +87,9 @@ def study(hs: jax.Array, targets: jax.Array, key: jax.Array, *, restarts: int, s
 
     @jax.jit
     def everything(hs, targets, starts):
-        scale, line = jax.vmap(jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None)), (0, 0, None))(hs, targets, starts)
+        scale, line = jax.vmap(jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None)), (0, 0, None))(
+            hs, targets, starts
+        )
         best_scale, best_line = jax.vmap(jax.vmap(best))(hs, targets)
         losses = jnp.concatenate([scale.history.loss, line.history.loss], axis=-1)
         return Fits(scale.params, line.params, best_scale, best_line, losses)

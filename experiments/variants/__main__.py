@@ -22,7 +22,7 @@ VARIANTS: dict[str, dict] = {
     "layer normalisation": {"norm": True},
     "diagonal recurrence": {"diagonal": True},
 }
-"""What each adds to the options of `jax_lstm.init`."""
+"""The options of `jax_lstm.init` of each variant."""
 
 
 def main(given: list[str] | None = None) -> None:
@@ -45,8 +45,14 @@ def main(given: list[str] | None = None) -> None:
     table = report.table("variant", "weights", "adding problem: error", "range", "weights", "vowels: accuracy", "range")
     for name in names:
         (adder_size, classifier_size), error, accuracy = sizes[name], errors[name], accuracies[name]
-        table.add_row(name, str(adder_size), *report.spread(error, 5), str(classifier_size), *report.spread(accuracy, 4))
-    remarks = ["", f"{seeds} seeds; the adding problem at length {length}, where always answering one has an error of {adding.GUESS:.3f}."]
+        table.add_row(
+            name, str(adder_size), *report.spread(error, 5), str(classifier_size), *report.spread(accuracy, 4)
+        )
+    remarks = [
+        "",
+        f"{seeds} seeds; the adding problem at length {length}, where always answering one has an error of "
+        f"{adding.GUESS:.3f}.",
+    ]
     report.write(options.out, [table], remarks, figure(errors, accuracies), time.perf_counter() - begin)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a run through Orbax: each written under a temporary name and renamed, the last few kept."""
+"""Checkpoints of a run by Orbax: each is written under a temporary name and renamed, and the last few are kept."""
 
 from __future__ import annotations
 
@@ -9,27 +9,13 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_lstm.train._loop import History, State
-
-
-class Checkpoints(NamedTuple):
-    """Where `fit` keeps what it needs to go on after it was killed, and how often.
-
-    Args:
-        folder: a folder for this run alone; it is made. With several processes, one that all of them see.
-        every: steps between checkpoints.
-        keep: how many are kept, the newest.
-    """
-
-    folder: str | Path
-    every: int = 1000
-    keep: int = 3
+from jax_lstm.train._types import Checkpoints, History, State
 
 
 class Store:
@@ -50,6 +36,7 @@ class Store:
         except ImportError as error:
             raise ImportError("checkpoints need Orbax: pip install 'jax_lstm[train]'") from error
         self._args = orbax.args
+        self.every = checkpoints.every
         self._run, self._validate_every = dict(run), validate_every
         self._folder = Path(checkpoints.folder).absolute()
         try:
@@ -66,7 +53,7 @@ class Store:
         )
 
     def restore(self, state: State) -> tuple[int, State]:
-        """How many steps the newest checkpoint that can be read has behind it, and its state; without any, 0 and the state given.
+        """The step and the state of the newest checkpoint that can be read; without any, 0 and the state given.
 
         Raises:
             ValueError: a checkpoint of another run. OSError: there are checkpoints, but none that can be read.
@@ -74,30 +61,37 @@ class Store:
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             try:
-                with _quiet():
-                    about = self._manager.restore(step, args=self._args.Composite(about=self._args.JsonRestore()))["about"]
-                    self._check(step, about["run"], state)
-                    arrays = self._manager.restore(
-                        step, args=self._args.Composite(state=self._args.StandardRestore(self._arrays(step, state)))
-                    )["state"]
-                if _digest(arrays) == about["digest"]:
-                    return step, _filled(state, arrays)
+                return step, self._read(step, state)
             except _AnotherRunError:
                 raise
             except Exception as error:  # Orbax and TensorStore raise many kinds, bare Exception among them
                 reason = _first_line(error)
-            else:
-                reason = "its digest does not match"
-            warnings.warn(f"the checkpoint of step {step} in {self._folder} cannot be read, trying the one before: {reason}", stacklevel=3)
+            warnings.warn(
+                f"the checkpoint of step {step} in {self._folder} cannot be read, trying the one before: {reason}",
+                stacklevel=3,
+            )
         if steps:
-            raise OSError(f"no checkpoint in {self._folder} can be read: give another folder, or empty this one to start again")
+            raise OSError(
+                f"no checkpoint in {self._folder} can be read: give another folder, or empty this one to start again"
+            )
         return 0, state
 
+    def _read(self, step: int, state: State) -> State:
+        with _quiet():
+            about = self._manager.restore(step, args=self._args.Composite(about=self._args.JsonRestore()))["about"]
+            self._check(step, about["run"], state)
+            arrays = self._manager.restore(
+                step, args=self._args.Composite(state=self._args.StandardRestore(self._arrays(step, state)))
+            )["state"]
+        if _digest(arrays) != about["digest"]:
+            raise ValueError("its digest does not match")
+        return _filled(state, arrays)
+
     def save(self, step: int, state: State) -> None:
-        """Write a checkpoint, and only then let go of the oldest.
+        """Write a checkpoint, and only then remove the oldest.
 
         Raises:
-            OSError: it could not be written; those before it are as they were.
+            OSError: it could not be written; those before it are intact.
         """
         arrays = self._arrays(step, state)
         about = {"run": self._run, "digest": _digest(arrays)}
@@ -106,44 +100,56 @@ class Store:
                 if step in self._manager.all_steps():  # one that could not be read, or the run would not be here
                     self._manager.delete(step)
                 self._manager.save(
-                    step, args=self._args.Composite(state=self._args.StandardSave(arrays), about=self._args.JsonSave(about)), force=True
+                    step,
+                    args=self._args.Composite(state=self._args.StandardSave(arrays), about=self._args.JsonSave(about)),
+                    force=True,
                 )
         except Exception as error:  # as above
             raise OSError(
-                f"the checkpoint of step {step} could not be written to {self._folder}: {_first_line(error)}: "
-                f"the last good one is of step {self._manager.latest_step()}; mend this and run again to go on from there"
+                f"the checkpoint of step {step} could not be written to {self._folder}: {_first_line(error)}: the last "
+                f"good one is of step {self._manager.latest_step()}; fix this and run again to resume from there"
             ) from error
 
     def close(self) -> None:
-        """Let go of Orbax's threads."""
+        """Stop Orbax's threads."""
         self._manager.close()
 
     def _check(self, step: int, theirs: Mapping[str, str], state: State) -> None:
         for name in sorted({*theirs, *self._run}):
-            if theirs.get(name) != self._run.get(name):
+            then, now = (run.get(name, "not there") for run in (theirs, self._run))
+            if then != now:
                 raise _AnotherRunError(
-                    f"{self._folder} holds checkpoints of another run: {name} is {theirs.get(name, 'not there')} in step {step} "
-                    f"and {self._run.get(name, 'not there')} now: give another folder"
+                    f"{self._folder} holds checkpoints of another run: {name} is {then} in step {step} and {now} now: "
+                    "give another folder"
                 )
         if step > state.history.loss.shape[-1]:
-            raise _AnotherRunError(f"{self._folder} holds a checkpoint of step {step}, but steps is {state.history.loss.shape[-1]}")
+            raise _AnotherRunError(
+                f"{self._folder} holds a checkpoint of step {step}, but steps is {state.history.loss.shape[-1]}"
+            )
 
     def _arrays(self, step: int, state: State) -> dict[str, jax.Array | np.ndarray]:
-        """The arrays of a state by name, the history as far as it goes; Orbax takes neither keys nor empty arrays."""
-        seen = History(loss=step, validation=None if state.history.validation is None else step // self._validate_every)
-        history = jax.tree.map(lambda losses, seen: np.asarray(losses)[..., :seen], state.history, seen)
+        """The arrays of a state by name, the history up to the step; Orbax takes neither keys nor empty arrays."""
+
+        def cut(losses: Any, length: int) -> Any:
+            return None if losses is None else np.asarray(losses)[..., :length]
+
+        history = History(cut(state.history.loss, step), cut(state.history.validation, step // self._validate_every))
         leaves = jax.tree.leaves_with_path(state._replace(history=history))
-        return {jax.tree_util.keystr(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf for path, leaf in leaves if leaf.size}
+        return {
+            jax.tree_util.keystr(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf
+            for path, leaf in leaves
+            if leaf.size
+        }
 
 
 class _AnotherRunError(ValueError):
-    """A checkpoint that can be read, but not gone on from."""
+    """A checkpoint that can be read, but belongs to another run."""
 
 
 def _filled(state: State, arrays: Mapping[str, jax.Array]) -> State:
-    """The state with what was read; what was not there, empty arrays and the history to come, is as it was."""
+    """The state with the arrays that were read; what is not saved, empty arrays and the rest of the history, stays."""
 
-    def fill(path, leaf):
+    def fill(path: Any, leaf: Any) -> Any:
         array = arrays.get(jax.tree_util.keystr(path))
         if array is None:
             return leaf
@@ -155,11 +161,12 @@ def _filled(state: State, arrays: Mapping[str, jax.Array]) -> State:
         whole[..., : array.shape[-1]] = array
         return jax.make_array_from_callback(whole.shape, leaf.sharding, whole.__getitem__)
 
-    return jax.tree.map_with_path(fill, state)
+    filled: State = jax.tree.map_with_path(fill, state)
+    return filled
 
 
 def _digest(arrays: Mapping[str, jax.Array | np.ndarray]) -> int:
-    """A checksum of what this process holds whole, since the file format has none for large arrays."""
+    """A checksum of the arrays that this process holds entirely, since the file format has none for large arrays."""
     digest = 0
     for name in sorted(arrays):
         array = arrays[name]
@@ -168,8 +175,8 @@ def _digest(arrays: Mapping[str, jax.Array | np.ndarray]) -> int:
     return digest
 
 
-def _is_key(leaf) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def _first_line(error: Exception) -> str:
@@ -178,7 +185,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the tracebacks that Orbax logs from its threads: what went wrong is raised, in one line."""
+    """Without the tracebacks that Orbax logs from its threads: errors are raised, in one line."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -2,92 +2,158 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jax_lstm.train._checkpoints import Checkpoints
+from jax_lstm.train._batches import Batches, Chunks, Minibatches, Whole
 from jax_lstm.train._data import come_in_batches
+from jax_lstm.train._types import Checkpoints, State, Validation
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Key, PyTree
 
 
 def check_counts(**counts: int | None) -> None:
-    """Whole numbers of at least one, where they are given at all."""
+    """Integers of at least one, or None."""
     for name, count in counts.items():
         if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
             raise ValueError(f"{name} is {count!r}, expected a whole number of at least 1")
 
 
-def check_members(tree, name: str, key: jax.Array) -> None:
-    """Trees that have one entry a key, where there are several keys."""
-    if key.ndim > 1:
-        raise ValueError(f"key has shape {key.shape}, expected one key, or several (members,)")
+def as_keys(key: Any) -> Key[Array, "*members"]:
+    """The key, or the keys of the members, in the new style; a refusal of what is neither."""
+    expected = "expected a key of jax.random, such as jax.random.key(0), or several (members,)"
+    if not isinstance(key, jax.Array | np.ndarray):
+        raise TypeError(
+            f"key is {key!r}, {expected}"
+            if isinstance(key, int | float)
+            else f"key is a {type(key).__name__}, {expected}"
+        )
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        size = jax.random.key_data(jax.random.key(0)).shape[-1]
+        if key.dtype != jnp.uint32 or key.shape[-1:] != (size,):
+            raise TypeError(f"key is an array {key.dtype}{list(key.shape)}, {expected}")
+        key = jax.random.wrap_key_data(jnp.asarray(key))
+    keys: Array = key
+    if keys.ndim > 1:
+        raise ValueError(f"key has shape {keys.shape}, expected one key, or several (members,)")
+    return keys
+
+
+def check_members(tree: PyTree, name: str, key: Key[Array, "*members"]) -> None:
+    """Trees with one entry per key, where there are several keys."""
     for path, leaf in jax.tree.leaves_with_path(tree):
         if jnp.shape(leaf)[: key.ndim] != key.shape:
             raise ValueError(
                 f"{name}{jax.tree_util.keystr(path)} has shape {jnp.shape(leaf)}, but there are {key.shape[0]} keys: "
-                f"give {name} an axis of {key.shape[0]} in front, one entry a key"
+                f"give {name} a leading axis of {key.shape[0]}, one entry per key"
             )
 
 
-def check_params(params) -> None:
+def check_params(params: PyTree) -> None:
     """Trees of float arrays."""
     leaves = jax.tree.leaves_with_path(params)
     if not leaves:
         raise ValueError("params has no arrays, expected something to train")
     for path, leaf in leaves:
-        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-            raise TypeError(
-                f"params{jax.tree_util.keystr(path)} is {jnp.result_type(leaf)}, expected floats: close the loss over what is not trained"
-            )
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            where = f"params{jax.tree_util.keystr(path)}"
+            raise TypeError(f"{where} is {dtype}, expected floats: close the loss over what is not trained")
 
 
-def check_data(data, axes: tuple[int, ...], batch_size: int | None, carry, chunk: int | None, mesh) -> None:
-    """Arrays in memory whose rows, or time steps, are as many as each other and as a step wants."""
+def as_validation(loss: Callable[..., Any] | None, every: int, patience: int | None, steps: int) -> Validation | None:
+    """The configuration of validation, from options that fit each other."""
+    if loss is None:
+        if patience is not None:
+            raise ValueError("patience is given without a validation to wait for: give validation=params -> loss")
+        return None
+    if every > steps:
+        raise ValueError(f"validate_every is {every}, but steps is {steps}: there would be no validation")
+    return Validation(loss, every, patience)
+
+
+def check_checkpoints(checkpoints: Any) -> None:
+    """None, or `Checkpoints`."""
+    if checkpoints is None:
+        return
+    if not isinstance(checkpoints, Checkpoints):
+        raise TypeError(f"checkpoints is a {type(checkpoints).__name__}, expected Checkpoints(folder, every, keep)")
+    check_counts(**{"checkpoints.every": checkpoints.every, "checkpoints.keep": checkpoints.keep})
+
+
+def as_batches(data: PyTree, batch_axis: Any, batch_size: int | None, carry: PyTree, chunk: int | None) -> Batches:
+    """How the batches of the steps are made, from data and options that fit each other."""
     if chunk is not None and carry is None:
-        raise ValueError("chunk is given without a carry: give the carry that the stream starts from, such as zero_carry(params, xs)")
+        raise ValueError(
+            "chunk is given without a carry: give the carry that the stream starts from, such as zero_carry(params, batch_shape)"
+        )
     if come_in_batches(data):
         if batch_size is not None or chunk is not None:
-            raise ValueError("batch_size and chunk cut arrays in memory, but data is an iterator: each of its batches is a step as it is")
-        return
+            raise ValueError(
+                "batch_size and chunk divide arrays in memory, but data is an iterable of batches: each is one step"
+            )
+        return Whole()
     leaves = jax.tree.leaves_with_path(data)
     if not leaves:
-        raise ValueError("data has no arrays, expected a tree of arrays, an iterator of batches, or a function that makes one")
-    if carry is not None and (chunk is None or batch_size is not None):
-        raise ValueError("a stream is cut into chunks of time steps: with a carry, give chunk and not batch_size")
-    name, wanted, axes = ("batch_size", batch_size, axes) if carry is None else ("chunk", chunk, (0,) * len(leaves))
-    if wanted is None:
-        return
+        raise ValueError(
+            "data has no arrays, expected a tree of arrays, an iterable of batches, or a function that makes one"
+        )
+    for path, leaf in leaves:
+        if (
+            not hasattr(leaf, "__array__")
+            and not hasattr(leaf, "__jax_array__")
+            and not isinstance(leaf, int | float | complex)
+        ):
+            raise TypeError(f"data{jax.tree_util.keystr(path)} is a {type(leaf).__name__}, expected an array")
+    if carry is not None:
+        if chunk is None or batch_size is not None:
+            raise ValueError(
+                "a stream is divided into chunks of time steps: with a carry, give chunk and not batch_size"
+            )
+        _check_lengths(leaves, (0,) * len(leaves), "chunk", chunk)
+        return Chunks(chunk)
+    if batch_size is None:
+        return Whole()
+    axes = tuple(jax.tree.leaves(jax.tree.broadcast(batch_axis, data)))
+    _check_lengths(leaves, axes, "batch_size", batch_size)
+    return Minibatches(batch_size, axes)
+
+
+def _check_lengths(leaves: list[tuple[Any, Any]], axes: tuple[int, ...], name: str, wanted: int) -> None:
+    """Arrays with equally many rows, or time steps, at least as many as are wanted for one step."""
     sizes: list[int] = []
     for (path, leaf), axis in zip(leaves, axes, strict=True):
         where = f"data{jax.tree_util.keystr(path)}"
         if jnp.ndim(leaf) <= axis:
-            raise ValueError(f"{where} has shape {jnp.shape(leaf)}, and no axis {axis}: say with batch_axis where its rows are")
+            raise ValueError(
+                f"{where} has shape {jnp.shape(leaf)}, and no axis {axis}: give the axis of its rows as batch_axis"
+            )
         sizes.append(jnp.shape(leaf)[axis])
         if sizes[-1] != sizes[0]:
+            first = f"data{jax.tree_util.keystr(leaves[0][0])}"
             raise ValueError(
-                f"{where} has {sizes[-1]} entries at axis {axis} and data{jax.tree_util.keystr(leaves[0][0])} {sizes[0]}, "
-                f"expected as many: say with batch_axis where the rows are"
+                f"{where} has {sizes[-1]} entries at axis {axis} and {first} {sizes[0]}, "
+                f"expected as many: give the axis of the rows as batch_axis"
             )
     if wanted > sizes[0]:
-        raise ValueError(f"{name} is {wanted}, but data has {sizes[0]}: give at most so many")
+        raise ValueError(f"{name} is {wanted}, but data has {sizes[0]}: give at most {sizes[0]}")
+
+
+def check_mesh(mesh: jax.sharding.Mesh | None, batch_size: int | None) -> None:
+    """Minibatches that the devices divide."""
     if mesh is not None and batch_size is not None and batch_size % mesh.size:
         raise ValueError(f"batch_size is {batch_size}, expected a multiple of the {mesh.size} devices of the mesh")
 
 
-def check_options(steps: int, validation, validate_every: int, patience: int | None, checkpoints) -> None:
-    """Options that fit each other."""
-    if validation is not None and validate_every > steps:
-        raise ValueError(f"validate_every is {validate_every}, but steps is {steps}: there would be no validation")
-    if patience is not None and validation is None:
-        raise ValueError("patience is given without a validation to wait for: give validation=params -> loss")
-    if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
-        raise TypeError(f"checkpoints is a {type(checkpoints).__name__}, expected Checkpoints(folder, every, keep)")
-
-
-def describe(state, key: jax.Array, data, **options: Any) -> dict[str, str]:
-    """What a run has in common with its checkpoints, by name: its options, its key, the shapes of its state and of its data."""
-    said = {name: repr(value) for name, value in options.items()} | {"key": str(jax.random.key_data(key).tolist())}
-    for path, leaf in jax.tree.leaves_with_path({"state": state._replace(history=None)._asdict(), "data": data}):
-        said[jax.tree_util.keystr(path, simple=True, separator=".")] = f"{leaf.dtype}{list(leaf.shape)}"
-    return said
+def describe(state: State, key: Key[Array, "*members"], data: PyTree, **options: Any) -> dict[str, str]:
+    """What a run must share with its checkpoints, by name: options, key, and the shapes of its state and data."""
+    described = {name: repr(value) for name, value in options.items()} | {"key": str(jax.random.key_data(key).tolist())}
+    fields = {name: value for name, value in state._asdict().items() if name != "history"}
+    for path, leaf in jax.tree.leaves_with_path({"state": fields, "data": data}):
+        described[jax.tree_util.keystr(path, simple=True, separator=".")] = f"{leaf.dtype}{list(leaf.shape)}"
+    return described

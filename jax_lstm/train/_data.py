@@ -1,58 +1,84 @@
-"""The data of a run: arrays in memory, or batches from an iterator, put where the steps want them."""
+"""The data of a run: arrays in memory, or batches from an iterable, placed on the devices."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jax_lstm.parallel import BATCH, replicate, shard_batch
+from jax_lstm._sharding import BATCH
+from jax_lstm.parallel import replicate, shard_batch
+
+if TYPE_CHECKING:
+    from jaxtyping import PyTree
 
 
-def come_in_batches(data) -> bool:
-    """Whether the data are an iterator of batches or a function that makes one, rather than arrays in memory."""
-    return callable(data) or hasattr(data, "__next__")
+def come_in_batches(data: Any) -> bool:
+    """Whether the data are an iterable of batches, or a function that makes one, rather than arrays in memory."""
+    if callable(data) or hasattr(data, "__next__"):
+        return True
+    # a list or a dictionary is a tree of arrays, and so is what NumPy can read, such as a data frame
+    is_leaf = jax.tree_util.all_leaves([data])
+    return (
+        is_leaf and hasattr(data, "__iter__") and not hasattr(data, "__array__") and not isinstance(data, str | bytes)
+    )
 
 
-def batches_from(data, step: int, steps: int) -> Iterator:
-    """The batches of the steps `step` to `steps`; what an iterator has for those before is drawn and let go.
+def batches_from(data: Any, step: int, steps: int) -> Iterator[Any]:
+    """The batches of the steps `step` to `steps`.
+
+    The batches before `step` are drawn from an iterable and dropped; a function is called with `step`. An iterable that
+    can be iterated again, such as a data loader, starts again at its end.
 
     Raises:
         ValueError: the data end before the steps do.
     """
-    batches = iter(data(step)) if callable(data) else itertools.islice(data, step, None)
-    while step < steps:
-        try:
-            batch = next(batches)
-        except StopIteration:
-            break
+    source = iter(data(step)) if callable(data) else itertools.islice(_repeated(data), step, None)
+    drawn = step
+    for batch in itertools.islice(source, steps - step):
         yield batch
-        step += 1
-    if step < steps:
-        raise ValueError(f"data ended after {step} batches, but steps is {steps}: give fewer steps, or an iterator that goes on")
+        drawn += 1
+    if drawn < steps:
+        raise ValueError(
+            f"data ended after {drawn} batches, but steps is {steps}: "
+            "give fewer steps, or an iterable that can be iterated again"
+        )
 
 
-def place_arrays(data, batch_axis: Any, mesh: Mesh | None, *, whole: bool):
-    """Arrays in memory: to every device `whole`, to draw minibatches from, or else in shares of the batch."""
+def _repeated(data: Iterable[Any]) -> Iterator[Any]:
+    """The batches of an iterator, once; those of another iterable again and again, unless it is empty."""
+    empty = False
+    while not empty:
+        empty = True
+        for batch in data:
+            empty = False
+            yield batch
+        empty = empty or hasattr(data, "__next__")
+
+
+def place_arrays(data: PyTree, batch_axis: Any, mesh: Mesh | None, *, whole: bool) -> PyTree:
+    """Arrays in memory: replicated if `whole`, to draw minibatches from, or else sharded over the batch."""
     if mesh is None:
         return jax.tree.map(jnp.asarray, data)
     if whole:
         return replicate(data, mesh)
-    return jax.tree.map(lambda leaf, axis: shard_batch(leaf, mesh, axis=axis), data, jax.tree.broadcast(batch_axis, data))
+    return jax.tree.map(
+        lambda leaf, axis: shard_batch(leaf, mesh, axis=axis), data, jax.tree.broadcast(batch_axis, data)
+    )
 
 
-def place_batch(batch, batch_axis: Any, mesh: Mesh | None):
+def place_batch(batch: PyTree, batch_axis: Any, mesh: Mesh | None) -> PyTree:
     """One batch, of which every process gives the share of its own devices."""
     if mesh is None or jax.process_count() == 1:
         return place_arrays(batch, batch_axis, mesh, whole=False)
 
-    def gather(leaf, axis):
-        sharding = NamedSharding(mesh, PartitionSpec(*(None,) * axis, BATCH))
-        return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
+    def gather(leaf: Any, axis: int) -> Any:
+        sharding = NamedSharding(mesh, PartitionSpec(*(None,) * axis, BATCH))  # type: ignore[no-untyped-call]
+        return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))  # type: ignore[no-untyped-call]
 
     return jax.tree.map(gather, batch, jax.tree.broadcast(batch_axis, batch))

@@ -1,180 +1,154 @@
-"""The pure part of training: a state, and any stretch of steps from it as one compiled loop."""
+"""The pure part of training: the state before the first step, steps as one compiled loop, and the result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jax_lstm.parallel import replicate, shard_batch
+from jax_lstm.train._batches import draw, initial_order
+from jax_lstm.train._types import Best, Fitted, History, Plan, State, Validation
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 
-class History(NamedTuple):
-    """What was seen on the way: `loss (*members, steps)`, before each update, and `validation (*members, steps // validate_every)`.
-
-    What did not come about, because a run stopped early, is NaN; `validation` is None where there was none.
-    """
-
-    loss: Any
-    validation: Any
-
-
-class Fitted(NamedTuple):
-    """What `fit` returns; where it was given many keys, every leaf has their axis in front.
-
-    Args:
-        params: those of the least validation loss; without validation the last ones, or where `diverged` the last good ones.
-        history: the losses.
-        steps: how many steps were taken, `(*members)`.
-        diverged: whether step `steps + 1` made the loss or the parameters infinite or NaN, so that it was not taken, `(*members)`.
-        opt_state: the optimiser's state after the last step.
-        carry: of a stream, the carry after the last step; else None.
-    """
-
-    params: Any
-    history: History
-    steps: jax.Array
-    diverged: jax.Array
-    opt_state: Any
-    carry: Any
-
-
-class State(NamedTuple):
-    """All that a step changes. `best` holds the last parameters whose loss was finite until there is a validation loss to compare."""
-
-    params: Any
-    opt_state: Any
-    carry: Any
-    best: Any
-    best_loss: jax.Array
-    waited: jax.Array
-    steps: jax.Array
-    diverged: jax.Array
-    history: History
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What no step changes; hashable, so that runs with the same plan share one compilation."""
-
-    loss: Callable
-    optimizer: optax.GradientTransformation
-    batch_size: int | None
-    chunk: int | None
-    axes: tuple[int, ...]
-    validation: Any
-    validate_every: int
-    patience: int | None
-    average: Callable | None
-    mesh: jax.sharding.Mesh | None
-    members: bool
-
-
-def start(plan: Plan, params, carry, steps: int) -> State:
-    """The state before the first step."""
-    dtype = jnp.result_type(float)
-
-    def one(params, carry) -> State:
-        with _promotion_allowed():
-            opt_state = plan.optimizer.init(params)
-        validation = None if plan.validation is None else jnp.full(steps // plan.validate_every, jnp.nan, dtype)
-        return State(
-            params,
-            opt_state,
-            carry,
-            best=params,
-            best_loss=jnp.full((), jnp.inf, dtype),
-            waited=jnp.zeros((), jnp.int32),
-            steps=jnp.zeros((), jnp.int32),
-            diverged=jnp.zeros((), bool),
-            history=History(jnp.full(steps, jnp.nan, dtype), validation),
-        )
-
-    state = (jax.vmap(one) if plan.members else one)(*jax.tree.map(jnp.asarray, (params, carry)))
-    # no weak types, which the first step would lose; keys have none
-    return jax.tree.map(lambda leaf: leaf.astype(leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.number) else leaf, state)
+def start(plan: Plan, params: PyTree, carry: PyTree, steps: int) -> State:
+    """The state before the first step, with room for the history of `steps` steps."""
+    state = _over_members(plan, partial(_start_member, plan, steps))(*jax.tree.map(jnp.asarray, (params, carry)))
+    # no weak types: the first step would return strong ones, and the second compile anew; keys have no weak type
+    strong: State = jax.tree.map(
+        lambda leaf: leaf.astype(leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.number) else leaf, state
+    )
+    return strong
 
 
 def spread(plan: Plan, state: State) -> State:
-    """The state on the mesh: the carry in shares of the batch, everything else whole on every device."""
+    """The state on the mesh: the carry sharded over the batch, everything else replicated."""
     if plan.mesh is None:
         return state
-    carry = shard_batch(state.carry, plan.mesh, axis=int(plan.members))
-    return replicate(state._replace(carry=None), plan.mesh)._replace(carry=carry)
+    carry = shard_batch(state.carry, plan.mesh, axis=int(plan.vectorized))
+    replicated: State = replicate(state._replace(carry=None), plan.mesh)
+    return replicated._replace(carry=carry)
 
 
-def finish(plan: Plan, state: State) -> Fitted:
-    """What the state comes to."""
-
-    def one(state: State) -> Fitted:
-        params = _where(state.diverged | jnp.isfinite(state.best_loss), state.best, _averaged(plan, state))
-        return Fitted(params, state.history, state.steps, state.diverged, state.opt_state, state.carry)
-
-    return (jax.vmap(one) if plan.members else one)(state)
-
-
-def is_running(plan: Plan, state: State) -> jax.Array:
-    """Whether a run takes another step: it has not diverged, and its patience is not at an end."""
-    return ~state.diverged if plan.patience is None else ~state.diverged & (state.waited < plan.patience)
-
-
-def advance(plan: Plan, state: State, begin, end, key: jax.Array, data, carry) -> State:
-    """The state after the steps from `begin` to `end`; where a run is cut into such stretches changes no bit of it.
+def advance(
+    plan: Plan,
+    state: State,
+    begin: int | Int[Array, ""],
+    end: int | Int[Array, ""],
+    key: Key[Array, "*members"],
+    data: PyTree,
+    carry: PyTree,
+) -> State:
+    """The state after the steps from `begin` to `end`; the same bits however a run is divided into calls.
 
     Args:
-        plan: what no step changes.
+        plan: the static configuration.
         state: the state before step `begin`.
-        begin, end: traced integers make one compiled loop for stretches of any length; concrete ones, one that has derivatives.
-        key: the run's key, or the keys `(members,)` of runs that go side by side.
+        begin, end: traced integers compile one loop for any number of steps; concrete ones give one that can be
+            differentiated.
+        key: the key of the run, or the keys of its members.
         data: the arrays, or the one batch of this step.
-        carry: what a stream in memory starts from.
+        carry: the initial carry of a stream in memory.
     """
 
-    def body(step, state, order, key, carry):
+    def body(step: Any, state: State, order: Array, key: Array, carry: PyTree) -> tuple[State, Array]:
         order_key, step_key = jax.random.fold_in(key, 0), jax.random.fold_in(jax.random.fold_in(key, 1), step)
-        batch = data
-        if plan.batch_size:
-            samples = order.shape[0]
-            epoch, slot = step // (samples // plan.batch_size), step % (samples // plan.batch_size)
-            order = jax.lax.cond(
-                (slot == 0) | (step == begin),
-                lambda: jax.random.permutation(jax.random.fold_in(order_key, epoch), samples).astype(order.dtype),
-                lambda: order,
-            )
-            batch = _minibatch(plan, data, jax.lax.dynamic_slice_in_dim(order, slot * plan.batch_size, plan.batch_size))
-        elif plan.chunk:
-            slot = step % (jax.tree.leaves(data)[0].shape[0] // plan.chunk)
-            batch = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, slot * plan.chunk, plan.chunk), data)
-            state = state._replace(carry=_where(slot == 0, carry, state.carry))
+        batch, order, restart = draw(plan.batches, data, step, step == begin, order, order_key, plan.mesh)
+        if restart is not None:
+            state = state._replace(carry=_where(restart, carry, state.carry))
         state = _update(plan, state, step, batch, step_key)
         if plan.validation is not None:
-            state = jax.lax.cond((step + 1) % plan.validate_every == 0, partial(_validate, plan), lambda state, step: state, state, step)
+            due = (step + 1) % plan.validation.every == 0
+            state = jax.lax.cond(due, partial(_validate, plan, plan.validation), lambda state, step: state, state, step)
         return state, order
 
-    side_by_side: Callable = jax.vmap(body, (None, 0, 0, 0, 0)) if plan.members else body
-    samples = jax.tree.leaves(data)[0].shape[plan.axes[0]] if plan.batch_size else 0
-    order = jnp.zeros((*key.shape, samples), jnp.int32)
-    state, _ = jax.lax.fori_loop(begin, end, lambda step, held: side_by_side(step, *held, key, carry), (state, order))
+    members: Callable[..., Any] = jax.vmap(body, (None, 0, 0, 0, 0)) if plan.vectorized else body
+    order = initial_order(plan.batches, data, key.shape)
+    state, _ = jax.lax.fori_loop(begin, end, lambda step, values: members(step, *values, key, carry), (state, order))
     return spread(plan, state)
 
 
-def _minibatch(plan: Plan, data, chosen: jax.Array):
-    leaves, structure = jax.tree.flatten(data)
-    batch = [jnp.take(leaf, chosen, axis, mode="clip") for leaf, axis in zip(leaves, plan.axes, strict=True)]
-    if plan.mesh is not None:
-        batch = [shard_batch(leaf, plan.mesh, axis=axis) for leaf, axis in zip(batch, plan.axes, strict=True)]
-    return jax.tree.unflatten(structure, batch)
+def is_running(plan: Plan, state: State) -> Bool[Array, "*members"]:
+    """Whether a run takes another step: it has not diverged, and its patience is not exhausted."""
+    if plan.validation is None or plan.validation.patience is None or state.best is None:
+        return ~state.diverged
+    return ~state.diverged & (state.best.waited < plan.validation.patience)
 
 
-def _update(plan: Plan, state: State, step, batch, key: jax.Array) -> State:
-    def loss(params):
-        return (plan.loss(params, batch, key), None) if state.carry is None else plan.loss(params, state.carry, batch, key)
+def finish(plan: Plan, state: State) -> Fitted[Any]:
+    """The result of a run."""
+    fitted: Fitted[Any] = _over_members(plan, partial(_finish_member, plan))(state)
+    return fitted
+
+
+def _over_members(plan: Plan, function: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.vmap(function) if plan.vectorized else function
+
+
+def _start_member(plan: Plan, steps: int, params: PyTree, carry: PyTree) -> State:
+    dtype = jnp.result_type(float)
+    with _promotion_allowed():
+        opt_state = plan.optimizer.init(params)
+    best, validation = None, None
+    if plan.validation is not None:
+        best = Best(params, jnp.full((), jnp.inf, dtype), jnp.zeros((), jnp.int32))
+        validation = jnp.full(steps // plan.validation.every, jnp.nan, dtype)
+    return State(
+        params,
+        opt_state,
+        carry,
+        finite=params,
+        best=best,
+        steps=jnp.zeros((), jnp.int32),
+        diverged=jnp.zeros((), bool),
+        history=History(jnp.full(steps, jnp.nan, dtype), validation),
+    )
+
+
+def _finish_member(plan: Plan, state: State) -> Fitted[Any]:
+    params = _where(state.diverged, state.finite, _averaged(plan, state))
+    if state.best is not None:
+        params = _where(jnp.isfinite(state.best.loss), state.best.params, params)
+    return Fitted(params, state.history, state.steps, state.diverged, state.opt_state, state.carry)
+
+
+def _update(plan: Plan, state: State, step: Any, batch: PyTree, key: Key[Array, ""]) -> State:
+    """One step of the optimiser, taken only if the run goes on and the loss and the new parameters are finite."""
+    value, carry, params, opt_state = _propose(plan, state, batch, key)
+    running, finite_loss = is_running(plan, state), jnp.isfinite(value)
+    good = finite_loss & jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]))
+    taken = running & good
+    losses = state.history.loss
+    recorded = jnp.where(running, value.astype(losses.dtype), jnp.nan)
+    return state._replace(
+        params=_where(taken, params, state.params),
+        opt_state=_where(taken, opt_state, state.opt_state),
+        carry=_where(taken, carry, state.carry),
+        finite=_where(running & finite_loss, _averaged(plan, state), state.finite),
+        steps=state.steps + taken.astype(jnp.int32),
+        diverged=state.diverged | (running & ~good),
+        history=state.history._replace(loss=losses.at[step].set(recorded)),
+    )
+
+
+def _propose(
+    plan: Plan, state: State, batch: PyTree, key: Key[Array, ""]
+) -> tuple[Float[Array, ""], PyTree, PyTree, optax.OptState]:
+    """The loss and the carry after the batch, and the parameters and optimiser's state that its gradient leads to."""
+
+    def loss(params: PyTree) -> tuple[Float[Array, ""], PyTree]:
+        if state.carry is None:
+            return plan.loss(params, batch, key), None
+        value, carry = plan.loss(params, state.carry, batch, key)
+        return value, carry
 
     (value, carry), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     with _promotion_allowed():
@@ -182,46 +156,39 @@ def _update(plan: Plan, state: State, step, batch, key: jax.Array) -> State:
             gradient, state.opt_state, state.params, value=value, grad=gradient, value_fn=lambda params: loss(params)[0]
         )
         params = optax.apply_updates(state.params, updates)
-    running, sound = is_running(plan, state), jnp.isfinite(value)
-    good = sound & jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]))
-    taken = running & good
-    seen = jnp.where(running, value.astype(state.best_loss.dtype), jnp.nan)
-    return State(
-        _where(taken, params, state.params),
-        _where(taken, opt_state, state.opt_state),
-        _where(taken, carry, state.carry),
-        best=_where(running & sound & jnp.isinf(state.best_loss), _averaged(plan, state), state.best),
-        best_loss=state.best_loss,
-        waited=state.waited,
-        steps=state.steps + taken.astype(jnp.int32),
-        diverged=state.diverged | (running & ~good),
-        history=state.history._replace(loss=state.history.loss.at[step].set(seen)),
-    )
+    return value, carry, params, opt_state
 
 
-def _validate(plan: Plan, state: State, step) -> State:
+def _validate(plan: Plan, validation: Validation, state: State, step: Any) -> State:
+    """The state with the validation loss of the present parameters recorded and compared with the best."""
+    best, losses = state.best, state.history.validation
+    assert best is not None
+    assert losses is not None
     params, running = _averaged(plan, state), is_running(plan, state)
-    value = plan.validation(params).astype(state.best_loss.dtype)
-    better = running & (value < state.best_loss)
-    seen = state.history.validation.at[step // plan.validate_every].set(jnp.where(running, value, jnp.nan))
+    value = validation.loss(params).astype(best.loss.dtype)
+    better = running & (value < best.loss)
     return state._replace(
-        best=_where(better, params, state.best),
-        best_loss=jnp.where(better, value, state.best_loss),
-        waited=jnp.where(better, 0, state.waited + running.astype(jnp.int32)),
-        history=state.history._replace(validation=seen),
+        best=Best(
+            _where(better, params, best.params),
+            jnp.where(better, value, best.loss),
+            jnp.where(better, 0, best.waited + running.astype(jnp.int32)),
+        ),
+        history=state.history._replace(
+            validation=losses.at[step // validation.every].set(jnp.where(running, value, jnp.nan))
+        ),
     )
 
 
-def _averaged(plan: Plan, state: State):
+def _averaged(plan: Plan, state: State) -> PyTree:
     return state.params if plan.average is None else plan.average(state.opt_state, state.params)
 
 
-def _where(condition, new, old):
+def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(partial(jnp.where, condition), new, old)
 
 
 @contextmanager
-def _promotion_allowed():
+def _promotion_allowed() -> Iterator[None]:
     """For Optax, which mixes dtypes and ranks where the caller may have forbidden it."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield

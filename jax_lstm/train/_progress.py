@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 import numpy as np
 
 
 @contextmanager
-def showing(progress: bool | None, steps: int, done: int) -> Iterator:
-    """A function `(done, losses)` that shows how far the run is; it does nothing where there is nothing to show.
+def showing(progress: bool | None, steps: int, done: int) -> Iterator[Callable[[int, Any], None]]:
+    """A function `(done, losses)` that shows the progress of a run, or does nothing.
 
     Args:
         progress: whether to show it; None where standard error is a terminal and rich is installed.
         steps: the steps of the run.
-        done: those taken already.
+        done: the steps already taken.
     """
     if progress is False or jax.process_index() or (progress is None and not sys.stderr.isatty()):
         yield lambda done, losses: None
@@ -31,11 +32,16 @@ def showing(progress: bool | None, steps: int, done: int) -> Iterator:
             return
         raise ImportError("progress needs rich: pip install 'jax_lstm[train]', or give progress=False") from error
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}  {task.fields[loss]}  left"), TimeRemainingColumn())
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}  {task.fields[loss]}  left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=steps, completed=done, rate="", loss="")
 
-        def show(done: int, losses) -> None:
+        def show(done: int, losses: Any) -> None:
             last = np.asarray(losses)[..., done - 1]
             loss = np.median(last[np.isfinite(last)]) if np.isfinite(last).any() else np.nan
             speed = bar.tasks[0].speed
