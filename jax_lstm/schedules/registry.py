@@ -15,6 +15,9 @@ from jax_lstm._types import Carry, DiagonalParams, Params
 from jax_lstm.schedules._products import Layout
 from jax_lstm.schedules.checkpointed import checkpointed
 from jax_lstm.schedules.deferred import Plan, Plans, deferred
+from jax_lstm.schedules.kernels.cpu import library
+from jax_lstm.schedules.kernels.cpu.binding import native
+from jax_lstm.schedules.kernels.cpu.support import unsupported as native_unsupported
 from jax_lstm.schedules.scan import scan
 
 CHUNK = 16
@@ -173,6 +176,8 @@ def choose(problem: Problem) -> Choice:
     plan = _plan(problem)
     chunks = f", gradients of about {plan.chunk} steps at once" if plan.chunk else ""
     details = f"products in the loop: {plan.layout}{chunks}" if chosen[0] in ("chunked", "deferred") else ""
+    if chosen[0] == "native":
+        details = f"instruction set: {library.variant()}"
     return Choice(*chosen, details, passed_over)
 
 
@@ -219,8 +224,16 @@ def _checkpointed(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
     return checkpointed(*arguments, plans=_plans(problem, None), reverse=problem.reverse)
 
 
+def _native(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
+    return native(*arguments, reverse=problem.reverse)
+
+
 def _always_supported(problem: Problem) -> str | None:
     return None
+
+
+def _auto_native(problem: Problem) -> Verdict:
+    return Verdict(True, "the whole loop is one call of compiled code, with all of the processor's cores")
 
 
 def _auto_unrolled(problem: Problem) -> Verdict:
@@ -253,6 +266,7 @@ def _auto_checkpointed(problem: Problem) -> Verdict:
 
 
 SCHEDULES = {
+    "native": Schedule(_native, native_unsupported, _auto_native),
     "unrolled": Schedule(_unrolled, _always_supported, _auto_unrolled),
     "chunked": Schedule(_chunked, _always_supported, _auto_chunked),
     "deferred": Schedule(_deferred, _always_supported, _auto_deferred),
@@ -261,6 +275,7 @@ SCHEDULES = {
 }
 """Every way to run a layer, in the order in which `"auto"` considers them; all give the same result, up to rounding.
 
+- `native`: on a CPU in float32 the whole loop as one call of compiled code, and one backward.
 - `unrolled`: a program without a loop, for a few steps; compile time grows with their number. Every mode of differentiation.
 - `chunked`: a custom backward pass that makes the gradients of weights and inputs every 16 steps, while what they are made of is still
   in the cache.

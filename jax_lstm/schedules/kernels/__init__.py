@@ -1,0 +1,1 @@
+"""Schedules that hand the whole loop to a compiler of their own."""

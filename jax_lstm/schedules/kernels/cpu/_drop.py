@@ -1,0 +1,54 @@
+"""A function whose first result is not made where nobody reads it: what `jax.jit` drops, a call in C++ would make all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+
+import jax
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir, partial_eval
+
+
+@cache
+def droppable(function: Callable, *static) -> Callable:
+    """`function(*static, *arrays, first=True)`, whose results are a tuple, the first there only where `first`.
+
+    The function that is returned takes the arrays. It is called with `first=False` where the first result is not used.
+    """
+    primitive = Primitive(f"jax_lstm_{function.__name__}")
+    primitive.multiple_results = True
+
+    def run(*leaves, tree, first):
+        return function(*static, *jax.tree.unflatten(tree, leaves), first=first)
+
+    @primitive.def_impl
+    def impl(*leaves, tree, first):
+        return jax.jit(partial(run, tree=tree, first=first))(*leaves)
+
+    @primitive.def_abstract_eval
+    def abstract(*leaves, tree, first):
+        shapes = jax.eval_shape(partial(run, tree=tree, first=first), *(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves))
+        return [jax.core.ShapedArray(shape.shape, shape.dtype) for shape in shapes]
+
+    def batch(leaves, axes, *, tree, first):
+        found = jax.vmap(partial(run, tree=tree, first=first), in_axes=axes)(*leaves)
+        return found, (0,) * len(found)
+
+    def drop(used, equation):
+        inputs = [any(used)] * len(equation.invars)
+        if not any(used):
+            return inputs, None
+        if not equation.params["first"] or used[0]:
+            return inputs, equation
+        return inputs, equation.replace(outvars=equation.outvars[1:], params=equation.params | {"first": False})
+
+    mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=True))
+    batching.primitive_batchers[primitive] = batch
+    partial_eval.dce_rules[primitive] = drop
+
+    def call(*arguments):
+        leaves, tree = jax.tree.flatten(arguments)
+        return tuple(primitive.bind(*leaves, tree=tree, first=True))
+
+    return call

@@ -1,0 +1,205 @@
+"""The native schedule: the kernel seen from JAX, with its derivatives, its batching, and a plain form for other platforms.
+
+Inside, a layer is a function of two records: `Floats`, which can be differentiated, and `Flags`. All batch axes are one.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_lstm._step import Shared, Steps
+from jax_lstm._types import Carry, LSTMParams
+from jax_lstm.schedules.kernels.cpu import library
+from jax_lstm.schedules.kernels.cpu._drop import droppable
+from jax_lstm.schedules.scan import scan
+
+
+class Floats(NamedTuple):
+    """What is differentiated: input `(time, rows, features)`, weights, carries and the recurrent mask `(rows, hidden)`."""
+
+    x: jax.Array
+    w_x: jax.Array
+    w_h: jax.Array
+    b: jax.Array | None
+    h_first: jax.Array
+    c_first: jax.Array
+    h_reset: jax.Array | None
+    c_reset: jax.Array | None
+    recurrent_mask: jax.Array | None
+
+
+class Flags(NamedTuple):
+    """Which steps are taken: by `lengths (rows)` or by `valid (time, rows)`; and where the carry is replaced, `reset (time, rows)`."""
+
+    lengths: jax.Array | None
+    valid: jax.Array | None
+    reset: jax.Array | None
+
+
+def native(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool) -> tuple[Carry, jax.Array]:
+    """The last carry and the hidden states, by one call of the kernel."""
+    batch = steps.x.shape[1:-1]
+
+    def flat(array, axes_before: int):
+        """The batch axes of an array as one."""
+        if array is None or len(batch) == 1:
+            return array
+        return array.reshape(*array.shape[:axes_before], -1, *array.shape[axes_before + len(batch) :])
+
+    rows = partial(flat, axes_before=0)
+    over_time = partial(flat, axes_before=1)
+    back = Carry(None, None) if shared.reset_to is None else shared.reset_to
+    carries = [rows(part) for part in (*shared.initial, *back)]
+    floats = Floats(over_time(steps.x), params.w_x, params.w_h, params.b, *carries, rows(shared.recurrent_mask))
+    lengths = None if shared.lengths is None else rows(shared.lengths).astype(jnp.int32)
+    flags = Flags(lengths, None if lengths is not None else over_time(steps.valid), over_time(steps.reset))
+    hs, h, c = _layer(reverse, floats, flags)
+    return Carry(h.reshape(*batch, -1), c.reshape(*batch, -1)), hs.reshape(hs.shape[0], *batch, -1)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _layer(reverse: bool, floats: Floats, flags: Flags):
+    return _states(reverse, floats, flags)
+
+
+def _layer_forward(reverse, floats, flags):
+    floats, flags = jax.tree.map(lambda leaf: leaf.value, (floats, flags), is_leaf=lambda leaf: hasattr(leaf, "perturbed"))
+    hs, h, c, kept = _states_and_kept(reverse, floats, flags)
+    return (hs, h, c), (floats, flags, hs, kept)
+
+
+def _layer_backward(reverse, residuals, cotangents):
+    floats, flags, hs, kept = residuals
+    zero = jax.custom_derivatives.SymbolicZero
+    cotangents = tuple(None if isinstance(one, zero) else one for one in cotangents)
+    return _gradients(reverse, floats, flags, hs, kept, cotangents), Flags(None, None, None)
+
+
+_layer.defvjp(_layer_forward, _layer_backward, symbolic_zeros=True)
+
+
+def _states(reverse: bool, floats: Floats, flags: Flags):
+    """The hidden states and the last carry."""
+    return droppable(_either, reverse)(floats, flags)
+
+
+def _either(reverse: bool, floats: Floats, flags: Flags, *, first: bool):
+    """By the kernel or by the plain scan, as the platform is; the hidden states only where they are `first`."""
+
+    def plain(floats, flags):
+        return _plain(reverse, floats, flags)[0 if first else 1 :]
+
+    return jax.lax.platform_dependent(floats, flags, cpu=partial(_forward, reverse, stack=first), default=plain)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _states_and_kept(reverse: bool, floats: Floats, flags: Flags):
+    """The same, and what the kernel's backward pass reads."""
+
+    def plain(floats, flags):
+        return *_plain(reverse, floats, flags), jnp.zeros(_kept_shape(floats), floats.x.dtype)
+
+    return jax.lax.platform_dependent(floats, flags, cpu=partial(_forward, reverse, keep=True), default=plain)
+
+
+@_states_and_kept.defjvp
+def _states_and_kept_jvp(reverse, primals, tangents):
+    floats, flags = primals
+    found = _states_and_kept(reverse, floats, flags)
+    _, moved = jax.jvp(lambda floats: _plain(reverse, floats, flags), (floats,), (tangents[0],))
+    return found, (*moved, jnp.zeros_like(found[-1]))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _gradients(reverse: bool, floats: Floats, flags: Flags, hs, kept, cotangents) -> Floats:
+    """The gradient with respect to `floats`; a cotangent that is None is zero."""
+    found = droppable(_either_gradients, reverse)(floats, flags, hs, kept, cotangents)
+    return jax.tree.unflatten(jax.tree.structure(floats), found)
+
+
+@_gradients.defjvp
+def _gradients_jvp(reverse, primals, tangents):
+    floats, flags, _, _, cotangents = primals
+
+    def plain(floats, cotangents):
+        return _plain_gradients(reverse, floats, flags, cotangents)
+
+    # hs and kept are functions of floats, and plain makes its own
+    _, moved = jax.jvp(plain, (floats, cotangents), (tangents[0], tangents[-1]))
+    return _gradients(reverse, *primals), moved
+
+
+def _either_gradients(reverse: bool, *arguments, first: bool):
+    """By the kernel or through the plain scan, as the platform is; that of the input only where it is `first`."""
+
+    def plain(floats, flags, hs, kept, cotangents):
+        return tuple(jax.tree.leaves(_plain_gradients(reverse, floats, flags, cotangents))[0 if first else 1 :])
+
+    return jax.lax.platform_dependent(*arguments, cpu=partial(_backward, reverse, first=first), default=plain)
+
+
+def _plain(reverse: bool, floats: Floats, flags: Flags):
+    """The same layer by the plain scan: for other platforms, and for derivatives of derivatives."""
+    params = LSTMParams(floats.w_x, floats.w_h, floats.b)
+    valid = flags.valid
+    if flags.lengths is not None:
+        valid = jnp.arange(floats.x.shape[0], dtype=jnp.int32)[:, None] < flags.lengths[None]
+    back = None if floats.h_reset is None else Carry(floats.h_reset, floats.c_reset)
+    shared = Shared(Carry(floats.h_first, floats.c_first), floats.recurrent_mask, None, back)
+    carry, hs = scan(params, shared, Steps(floats.x, valid, flags.reset), reverse=reverse)
+    return hs, *carry
+
+
+def _plain_gradients(reverse: bool, floats: Floats, flags: Flags, cotangents) -> Floats:
+    outputs, pull = jax.vjp(lambda floats: _plain(reverse, floats, flags), floats)
+    filled = tuple(jnp.zeros_like(a) if d is None else d for a, d in zip(outputs, cotangents, strict=True))
+    return pull(filled)[0]
+
+
+def _forward(reverse: bool, floats: Floats, flags: Flags, stack: bool = True, keep: bool = False):
+    """The kernel's forward call: hidden states where `stack`, last carry, and where `keep` what the backward pass reads."""
+    time, rows, _ = floats.x.shape
+    hidden = floats.w_h.shape[0]
+    results = ((time, rows, hidden) if stack else (0, 0, 0), (rows, hidden), (rows, hidden), _kept_shape(floats) if keep else (0,) * 4)
+    x, w_x, w_h, b, h_first, c_first, *others = floats
+    arguments = (x, w_x, w_h, _or_empty(b, 1), h_first, c_first, *_flags(flags), *(_or_empty(one, 2) for one in others))
+    found = _call(library.FORWARD, reverse, arguments, results)
+    return tuple(found[0 if stack else 1 : 4 if keep else 3])
+
+
+def _backward(reverse: bool, floats: Floats, flags: Flags, hs, kept, cotangents, *, first: bool):
+    """The kernel's backward call: the gradients of what is there of `floats`, that of the input only where it is `first`."""
+    x, w_x, w_h, _, h_first, _, h_reset, _, mask = floats
+    others = (_or_empty(one, rank) for one, rank in zip(cotangents, (3, 2, 2), strict=True))
+    arguments = (x, w_x, w_h, h_first, *_flags(flags), _or_empty(h_reset, 2), _or_empty(mask, 2), hs, kept, *others)
+    wanted = floats if first else floats._replace(x=None)
+    results = [(0,) * rank if one is None else one.shape for one, rank in zip(wanted, (3, 2, 2, 1, 2, 2, 2, 2, 2), strict=True)]
+    found = _call(library.BACKWARD, reverse, arguments, results)
+    return tuple(one for one, given in zip(found, wanted, strict=True) if given is not None)
+
+
+def _call(target: str, reverse: bool, arguments, shapes) -> Any:
+    library.load()
+    results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    # the kernel reads arguments with leading axes of size one as they are, so that nothing is copied for vmap
+    return jax.ffi.ffi_call(target, results, vmap_method="expand_dims")(*arguments, reverse=np.int32(reverse))
+
+
+def _flags(flags: Flags):
+    return _or_empty(flags.lengths, 1, jnp.int32), _or_empty(flags.valid, 2, bool), _or_empty(flags.reset, 2, bool)
+
+
+def _or_empty(array, rank: int, dtype=jnp.float32):
+    """The array; where there is none an empty one, by which the kernel knows."""
+    return jnp.zeros((0,) * rank, dtype) if array is None else array
+
+
+def _kept_shape(floats: Floats) -> tuple[int, int, int, int]:
+    time, rows, _ = floats.x.shape
+    panels = -(-floats.w_h.shape[0] // library.units())
+    return time, panels, rows, 5 * library.units()

@@ -1,0 +1,297 @@
+// The two calls that XLA makes, through its plain C interface: they check the buffers, and spread the rows over the threads.
+#include "buffers.h"
+#include "kernel.h"
+#include "pool.h"
+#include "variants.h"
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace {
+
+const XLA_FFI_DataType FLOAT = XLA_FFI_DataType_F32, INTEGER = XLA_FFI_DataType_S32, BOOLEAN = XLA_FFI_DataType_PRED;
+const long LEAST_WORK = 1 << 18;  // multiply-adds that are worth the hand-over to another thread
+
+// What both calls have: a set of rows shares its weights, and in the backward pass the gradient of them.
+struct Call {
+  Problem q = {};
+  long batch = 0, sets = 1, rows = 0, pieces = 1;  // rows and pieces of a set
+  bool shared = false;
+  Array x, w_x, w_h, b, lengths, valid, reset;
+  const Reader *in = nullptr;
+  float *packed = nullptr, *gradients = nullptr;
+  long packed_size = 0;
+  bool backward = false, out_of_memory = false;
+
+  long group(long set, long row) const { return sets == 1 ? row / batch : set; }
+
+  Flags flags(long group, long row) const {
+    const int32_t *length = in->of_group<int32_t>(lengths, group);
+    const uint8_t *is_valid = in->of_group<uint8_t>(valid, group), *is_reset = in->of_group<uint8_t>(reset, group);
+    return {is_valid ? is_valid + row : nullptr, is_reset ? is_reset + row : nullptr, length ? (long)length[row] : q.time};
+  }
+
+  // The part of an array that belongs to a row, `size` floats after that of the row before.
+  float *of_row(const Array &array, long group, long row, long size) const {
+    float *first = in->of_group<float>(array, group);
+    return first ? first + row * size : nullptr;
+  }
+};
+
+void pack_set(void *argument, long set) {
+  const Call &call = *(Call *)argument;
+  float *packed = call.packed + set * call.packed_size;
+  const float *w_x = call.in->of_group<float>(call.w_x, set), *w_h = call.in->of_group<float>(call.w_h, set);
+  if (call.backward) kernels->pack_backward(call.q, w_x, w_h, packed);
+  else kernels->pack_forward(call.q, w_x, w_h, call.in->of_group<float>(call.b, set), packed);
+}
+
+// The sizes of a call, from its input and its recurrent weights; `x` stands first among the arguments, then w_x and w_h.
+void read_sizes(Reader &in, Call &call) {
+  Problem &q = call.q;
+  call.in = &in;
+  q.time = in.dimension(0, 3, 0), call.batch = in.dimension(0, 3, 1), q.features = in.dimension(0, 3, 2), q.hidden = in.dimension(2, 2, 0);
+  const long units = kernels->units, B = call.batch;
+  q.panels = (q.hidden + units - 1) / units;
+  q.x_step = B * q.features, q.h_step = B * q.hidden, q.flag_step = B;
+  q.kept_panel = B * 5 * units, q.kept_step = q.panels * q.kept_panel;
+  q.reverse = in.flag("reverse");
+}
+
+void split(XLA_FFI_CallFrame *frame, Call &call) {
+  const long count = threads(frame), work = call.q.time * call.rows * (call.q.features + call.q.hidden) * 4 * call.q.hidden;
+  call.pieces = call.sets >= count || work < LEAST_WORK ? 1 : (count + call.sets - 1) / call.sets;
+  if (call.pieces > call.rows) call.pieces = call.rows;
+  if (call.pieces < 1) call.pieces = 1;
+  call.q.uneven = call.lengths.data || call.valid.data || call.reset.data;
+}
+
+// Runs through the rows of a piece: consecutive ones, or where some are shorter every so many, so that the pieces are about equally long.
+struct Rows {
+  long first, step, count;
+};
+Rows rows_of(const Call &call, long i) {
+  const long begin = call.rows * i / call.pieces, end = call.rows * (i + 1) / call.pieces;
+  if (call.q.uneven) return {i, call.pieces, (call.rows - i + call.pieces - 1) / call.pieces};
+  return {begin, 1, end - begin};
+}
+
+XLA_FFI_Error *refuse(XLA_FFI_CallFrame *frame, const char *message, XLA_FFI_Error_Code code) {
+  XLA_FFI_Error_Create_Args error = {XLA_FFI_Error_Create_Args_STRUCT_SIZE, nullptr, message, code};
+  return frame->api->XLA_FFI_Error_Create(&error);
+}
+
+bool asks_for_version(XLA_FFI_CallFrame *frame) {
+  const XLA_FFI_Extension_Base *extension = frame->extension_start;
+  if (!extension || extension->type != XLA_FFI_Extension_Metadata) return false;
+  XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)extension)->metadata;
+  metadata->api_version.major_version = XLA_FFI_API_MAJOR;
+  metadata->api_version.minor_version = XLA_FFI_API_MINOR;
+  metadata->traits = 0;
+  return true;
+}
+
+// ---- forward
+
+struct Forward : Call {
+  Array h_first, c_first, h_reset, c_reset, recurrent_mask, hs, h_last, c_last, kept;
+};
+
+void run_forward(void *argument, long piece) {
+  Forward &call = *(Forward *)argument;
+  const Problem &q = call.q;
+  const long set = piece / call.pieces, H = q.hidden, head = sizeof(ForwardRow);
+  const Rows mine = rows_of(call, piece % call.pieces);
+  if (mine.count == 0) return;
+  char *memory = (char *)malloc(mine.count * head + kernels->forward_scratch(q, mine.count) * sizeof(float));
+  if (!memory) {
+    __atomic_store_n(&call.out_of_memory, true, __ATOMIC_RELAXED);
+    return;
+  }
+  ForwardRow *rows = (ForwardRow *)memory;
+  for (long k = 0; k < mine.count; k++) {
+    const long all = mine.first + k * mine.step, g = call.group(set, all), r = all % call.batch;
+    rows[k] = {call.flags(g, r),
+               call.of_row(call.x, g, r, q.features),
+               call.of_row(call.h_first, g, r, H),
+               call.of_row(call.c_first, g, r, H),
+               call.of_row(call.h_reset, g, r, H),
+               call.of_row(call.c_reset, g, r, H),
+               call.of_row(call.recurrent_mask, g, r, H),
+               call.of_row(call.hs, g, r, H),
+               call.of_row(call.h_last, g, r, H),
+               call.of_row(call.c_last, g, r, H),
+               call.of_row(call.kept, g, r, 5 * kernels->units),
+               {nullptr, nullptr},
+               nullptr};
+  }
+  kernels->forward(q, call.packed + (call.shared ? 0 : set * call.packed_size), rows, mine.count, (float *)(memory + mine.count * head));
+  free(memory);
+}
+
+// ---- backward
+
+struct Backward : Call {
+  Array h_first, h_reset, recurrent_mask, hs, kept, d_hs, d_h_last, d_c_last;
+  Array d_x, d_w_x, d_w_h, d_b, d_h_first, d_c_first, d_h_reset, d_c_reset, d_recurrent_mask;
+};
+
+void zero(float *p, long n) {
+  if (p) memset(p, 0, n * sizeof(float));
+}
+
+void run_backward(void *argument, long piece) {
+  Backward &call = *(Backward *)argument;
+  const Problem &q = call.q;
+  const long g = piece / call.pieces, H = q.hidden, head = sizeof(BackwardRow);
+  float *gradient = call.gradients + piece * kernels->gradient_size(q);
+  const Rows mine = rows_of(call, piece % call.pieces);
+  if (mine.count == 0) return zero(gradient, kernels->gradient_size(q));
+  char *memory = (char *)malloc(mine.count * head + kernels->backward_scratch(q, mine.count) * sizeof(float));
+  if (!memory) {
+    __atomic_store_n(&call.out_of_memory, true, __ATOMIC_RELAXED);
+    return;
+  }
+  BackwardRow *rows = (BackwardRow *)memory;
+  for (long k = 0; k < mine.count; k++) {
+    const long r = mine.first + k * mine.step;
+    rows[k] = {call.flags(g, r),
+               call.of_row(call.x, g, r, q.features),
+               call.of_row(call.hs, g, r, H),
+               call.of_row(call.h_first, g, r, H),
+               call.of_row(call.h_reset, g, r, H),
+               call.of_row(call.recurrent_mask, g, r, H),
+               call.of_row(call.kept, g, r, 5 * kernels->units),
+               call.of_row(call.d_hs, g, r, H),
+               call.of_row(call.d_h_last, g, r, H),
+               call.of_row(call.d_c_last, g, r, H),
+               call.of_row(call.d_x, g, r, q.features),
+               call.of_row(call.d_h_first, g, r, H),
+               call.of_row(call.d_c_first, g, r, H),
+               call.of_row(call.d_h_reset, g, r, H),
+               call.of_row(call.d_c_reset, g, r, H),
+               call.of_row(call.d_recurrent_mask, g, r, H),
+               nullptr,
+               0,
+               true};
+    zero(rows[k].d_h_reset, H), zero(rows[k].d_c_reset, H), zero(rows[k].d_recurrent_mask, H);
+  }
+  kernels->backward(q, call.packed + (call.shared ? 0 : g * call.packed_size), rows, mine.count, gradient, (float *)(memory + mine.count * head));
+  free(memory);
+}
+
+void add_set(void *argument, long g) {
+  const Backward &call = *(Backward *)argument;
+  const float *gradients = call.gradients + g * call.pieces * kernels->gradient_size(call.q);
+  kernels->add_gradients(call.q, gradients, call.pieces, call.in->of_group<float>(call.d_w_x, g), call.in->of_group<float>(call.d_w_h, g),
+                         call.in->of_group<float>(call.d_b, g));
+}
+
+const char MEMORY[] = "jax_lstm: out of memory";
+
+}  // namespace
+
+// x, w_x, w_h, b, h_first, c_first, lengths, valid, reset, h_reset, c_reset, recurrent_mask -> hs, h_last, c_last, kept
+EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
+  if (asks_for_version(frame)) return nullptr;
+  Reader in = {frame, "jax_lstm forward"};
+  Forward call;
+  if (in.expect(12, 4)) in.lead(1, 2);
+  if (!in.failed()) read_sizes(in, call);
+  const Problem &q = call.q;
+  const long T = q.time, B = call.batch, F = q.features, H = q.hidden;
+  const long tbf[] = {T, B, F}, tbh[] = {T, B, H}, f4h[] = {F, 4 * H}, h4h[] = {H, 4 * H}, bias[] = {4 * H}, bh[] = {B, H}, tb[] = {T, B};
+  const long kept[] = {T, q.panels, B, 5 * kernels->units}, b[] = {B};
+  call.x = in.read("x", 0, false, FLOAT, false, 3, tbf);
+  call.w_x = in.read("w_x", 1, false, FLOAT, false, 2, f4h);
+  call.w_h = in.read("w_h", 2, false, FLOAT, false, 2, h4h);
+  call.b = in.read("b", 3, false, FLOAT, true, 1, bias);
+  call.h_first = in.read("the first h", 4, false, FLOAT, false, 2, bh);
+  call.c_first = in.read("the first c", 5, false, FLOAT, false, 2, bh);
+  call.lengths = in.read("lengths", 6, false, INTEGER, true, 1, b);
+  call.valid = in.read("mask", 7, false, BOOLEAN, true, 2, tb);
+  call.reset = in.read("resets", 8, false, BOOLEAN, true, 2, tb);
+  call.h_reset = in.read("reset_to.h", 9, false, FLOAT, true, 2, bh);
+  call.c_reset = in.read("reset_to.c", 10, false, FLOAT, true, 2, bh);
+  call.recurrent_mask = in.read("recurrent_mask", 11, false, FLOAT, true, 2, bh);
+  call.hs = in.read("hs", 0, true, FLOAT, true, 3, tbh);
+  call.h_last = in.read("the last h", 1, true, FLOAT, false, 2, bh);
+  call.c_last = in.read("the last c", 2, true, FLOAT, false, 2, bh);
+  call.kept = in.read("kept", 3, true, FLOAT, true, 4, kept);
+  if (in.failed()) return refuse(frame, in.message, XLA_FFI_Error_Code_INVALID_ARGUMENT);
+
+  call.shared = call.w_x.shared && call.w_h.shared && call.b.shared;
+  call.sets = call.shared ? 1 : in.groups;
+  call.rows = call.shared ? in.groups * B : B;
+  split(frame, call);
+  call.packed_size = kernels->forward_weights(q);
+  call.packed = (float *)malloc(call.sets * call.packed_size * sizeof(float) + 1);
+  if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
+  in_pieces(frame, call.sets, pack_set, &call);
+  in_pieces(frame, call.sets * call.pieces, run_forward, &call);
+  free(call.packed);
+  return call.out_of_memory ? refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED) : nullptr;
+}
+
+// x, w_x, w_h, h_first, lengths, valid, reset, h_reset, recurrent_mask, hs, kept, d_hs, d_h_last, d_c_last
+// -> d_x, d_w_x, d_w_h, d_b, d_h_first, d_c_first, d_h_reset, d_c_reset, d_recurrent_mask
+EXPORT XLA_FFI_Error *jax_lstm_backward(XLA_FFI_CallFrame *frame) {
+  if (asks_for_version(frame)) return nullptr;
+  Reader in = {frame, "jax_lstm backward"};
+  Backward call;
+  call.backward = true;
+  if (in.expect(14, 9)) in.lead(4, 2);
+  if (!in.failed()) read_sizes(in, call);
+  const Problem &q = call.q;
+  const long T = q.time, B = call.batch, F = q.features, H = q.hidden;
+  const long tbf[] = {T, B, F}, tbh[] = {T, B, H}, f4h[] = {F, 4 * H}, h4h[] = {H, 4 * H}, bias[] = {4 * H}, bh[] = {B, H}, tb[] = {T, B};
+  const long kept[] = {T, q.panels, B, 5 * kernels->units}, b[] = {B};
+  call.x = in.read("x", 0, false, FLOAT, false, 3, tbf);
+  call.w_x = in.read("w_x", 1, false, FLOAT, false, 2, f4h);
+  call.w_h = in.read("w_h", 2, false, FLOAT, false, 2, h4h);
+  call.h_first = in.read("the first h", 3, false, FLOAT, false, 2, bh);
+  call.lengths = in.read("lengths", 4, false, INTEGER, true, 1, b);
+  call.valid = in.read("mask", 5, false, BOOLEAN, true, 2, tb);
+  call.reset = in.read("resets", 6, false, BOOLEAN, true, 2, tb);
+  call.h_reset = in.read("reset_to.h", 7, false, FLOAT, true, 2, bh);
+  call.recurrent_mask = in.read("recurrent_mask", 8, false, FLOAT, true, 2, bh);
+  call.hs = in.read("hs", 9, false, FLOAT, false, 3, tbh);
+  call.kept = in.read("kept", 10, false, FLOAT, false, 4, kept);
+  call.d_hs = in.read("the gradient of hs", 11, false, FLOAT, true, 3, tbh);
+  call.d_h_last = in.read("the gradient of the last h", 12, false, FLOAT, true, 2, bh);
+  call.d_c_last = in.read("the gradient of the last c", 13, false, FLOAT, true, 2, bh);
+  call.d_x = in.read("the gradient of x", 0, true, FLOAT, true, 3, tbf);
+  call.d_w_x = in.read("the gradient of w_x", 1, true, FLOAT, false, 2, f4h);
+  call.d_w_h = in.read("the gradient of w_h", 2, true, FLOAT, false, 2, h4h);
+  call.d_b = in.read("the gradient of b", 3, true, FLOAT, true, 1, bias);
+  call.d_h_first = in.read("the gradient of the first h", 4, true, FLOAT, false, 2, bh);
+  call.d_c_first = in.read("the gradient of the first c", 5, true, FLOAT, false, 2, bh);
+  call.d_h_reset = in.read("the gradient of reset_to.h", 6, true, FLOAT, true, 2, bh);
+  call.d_c_reset = in.read("the gradient of reset_to.c", 7, true, FLOAT, true, 2, bh);
+  call.d_recurrent_mask = in.read("the gradient of recurrent_mask", 8, true, FLOAT, true, 2, bh);
+  if (!call.h_reset.data != !call.d_h_reset.data || !call.d_h_reset.data != !call.d_c_reset.data)
+    in.fail("reset_to and its gradients are given in part, expected all or none");
+  if (!call.recurrent_mask.data && call.d_recurrent_mask.data) in.fail("a gradient of recurrent_mask without the mask");
+  if (in.failed()) return refuse(frame, in.message, XLA_FFI_Error_Code_INVALID_ARGUMENT);
+
+  call.shared = call.w_x.shared && call.w_h.shared;
+  call.sets = in.groups;
+  call.rows = B;
+  split(frame, call);
+  call.packed_size = kernels->backward_weights(q);
+  const long packed_sets = call.shared ? 1 : call.sets, pieces = call.sets * call.pieces;
+  const long floats = packed_sets * call.packed_size + pieces * kernels->gradient_size(q);
+  call.packed = (float *)malloc(floats * sizeof(float) + 1);
+  if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
+  call.gradients = call.packed + packed_sets * call.packed_size;
+  in_pieces(frame, packed_sets, pack_set, &call);
+  in_pieces(frame, pieces, run_backward, &call);
+  if (!call.out_of_memory) in_pieces(frame, call.sets, add_set, &call);
+  free(call.packed);
+  return call.out_of_memory ? refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED) : nullptr;
+}
+
+// The instruction set that is used, "" where the processor has none of them; and a vector's floats.
+EXPORT const char *jax_lstm_variant() { return kernels ? kernels->name : ""; }
+EXPORT long jax_lstm_units() { return kernels ? kernels->units : 0; }
+EXPORT double jax_lstm_multiply_add(long times) { return kernels->multiply_add(times); }
+EXPORT long jax_lstm_multiply_adds() { return kernels->multiply_adds; }

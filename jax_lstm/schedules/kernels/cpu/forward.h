@@ -1,0 +1,113 @@
+// The forward loop over time of one layer, for some rows of the batch. In the names of _cell.py, a step is
+//
+//     z = x W_x + h W_h + b
+//     i = sigmoid(z_i),  f = sigmoid(z_f),  g = tanh(z_g),  o = sigmoid(z_o)
+//     c'= f c + i g
+//     h'= o tanh(c')
+//
+// A tile takes up to TILE rows and one panel: it keeps their z in registers through the products and updates them there.
+#pragma once
+#include "tiles.h"
+
+namespace {
+
+long forward_weights(const Problem &q) { return q.panels * (1 + q.features + q.hidden) * WIDE; }
+
+// [panel][b, then the rows of W_x, then of W_h][gate][unit], zero beyond the last unit
+void pack_forward(const Problem &q, const float *w_x, const float *w_h, const float *b, float *packed) {
+  for (long p = 0; p < q.panels; p++)
+    for (long k = -1; k < q.features + q.hidden; k++) {
+      const float *row = k < 0 ? b : k < q.features ? w_x + k * 4 * q.hidden : w_h + (k - q.features) * 4 * q.hidden;
+      for (long gate = 0; gate < 4; gate++, packed += UNITS)
+        store(packed, row ? load(row + gate * q.hidden + p * UNITS, q.hidden - p * UNITS) : (Vector){});
+    }
+}
+
+template <int M>
+__attribute__((noinline)) void forward_tile(const Problem &q, const float *packed, ForwardRow *const *rows, long t, long p) {
+  Vector z[M][4];
+  const float *a[M], *w = packed + p * (1 + q.features + q.hidden) * WIDE;
+  UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < 4; j++) z[m][j] = load(w + j * UNITS);
+  for (int m = 0; m < M; m++) a[m] = rows[m]->x + t * q.x_step;
+  multiply(z, a, 1, w + WIDE, WIDE, q.features);
+  for (int m = 0; m < M; m++) a[m] = rows[m]->seen[0];
+  multiply(z, a, 1, w + WIDE + q.features * WIDE, WIDE, q.hidden);
+
+  const long u = p * UNITS, left = q.hidden - u;
+  UNROLL for (int m = 0; m < M; m++) {
+    ForwardRow &row = *rows[m];
+    // three quotients, i = 1 / i_, f = 1 / f_ and g = above / below, by one division
+    Vector i_ = sigmoid_below(z[m][0]), f_ = sigmoid_below(z[m][1]);
+    Quotient g_ = tanh_parts(z[m][2]);
+    Vector inverse = 1.f / (i_ * f_ * g_.below);
+    Vector i = f_ * g_.below * inverse, f = i_ * g_.below * inverse, g = g_.above * (i_ * f_ * inverse);
+    Vector c = load(row.c + u), c_next = f * c + i * g;
+    Vector o_ = sigmoid_below(z[m][3]);
+    Quotient shown = tanh_parts(c_next);
+    Vector inverse_o = 1.f / (o_ * shown.below), o = shown.below * inverse_o, h = o * (shown.above * (o_ * inverse_o));
+    store(row.c + u, c_next);
+    if (row.hs) store(row.hs + t * q.h_step + u, h, left);
+    if (row.recurrent_mask) {
+      store(row.h_last + u, h, left);
+      h *= load(row.recurrent_mask + u, left);
+    }
+    store(row.seen[1] + u, h);
+    if (row.kept) {
+      float *kept = row.kept + t * q.kept_step + p * q.kept_panel;
+      store(kept, i), store(kept + UNITS, f), store(kept + 2 * UNITS, g), store(kept + 3 * UNITS, o), store(kept + 4 * UNITS, c);
+    }
+  }
+}
+
+// The carry from which the row's next step starts; null for zeros.
+void start_from(const Problem &q, ForwardRow &row, const float *h, const float *c) {
+  const long bytes = q.hidden * sizeof(float);
+  if (c) memcpy(row.c, c, bytes);
+  else memset(row.c, 0, bytes);
+  if (row.recurrent_mask) {
+    for (long u = 0; u < q.hidden; u++) row.seen[0][u] = h ? h[u] * row.recurrent_mask[u] : 0;
+    if (h) memcpy(row.h_last, h, bytes);
+    else memset(row.h_last, 0, bytes);
+  } else if (h) {
+    memcpy(row.seen[0], h, bytes);
+  } else {
+    memset(row.seen[0], 0, bytes);
+  }
+}
+
+long forward_scratch(const Problem &q, long rows) { return 3 * rows * padded(q) + rows * 2 + 16; }
+
+void forward(const Problem &q, const float *packed, ForwardRow *rows, long count, float *scratch) {
+  static void (*const tile[])(const Problem &, const float *, ForwardRow *const *, long, long) = TABLE(forward_tile);
+  memset(scratch, 0, 3 * count * padded(q) * sizeof(float));
+  ForwardRow **running = (ForwardRow **)(scratch + 3 * count * padded(q));
+  for (long r = 0; r < count; r++) {
+    float *own = scratch + 3 * r * padded(q);
+    rows[r].c = own, rows[r].seen[0] = own + padded(q), rows[r].seen[1] = own + 2 * padded(q);
+    start_from(q, rows[r], rows[r].h_first, rows[r].c_first);
+    running[r] = rows + r;
+  }
+  long n = count;
+  for (long step = 0; step < q.time; step++) {
+    const long t = in_memory(q, step);
+    if (q.uneven) {
+      n = 0;
+      for (ForwardRow *row = rows; row < rows + count; row++) {
+        if (reset(q, row->flags, t)) start_from(q, *row, row->h_reset, row->c_reset);
+        if (taken(q, row->flags, t)) running[n++] = row;
+        else if (row->hs) memset(row->hs + t * q.h_step, 0, q.hidden * sizeof(float));
+      }
+    }
+    for (long p = 0; p < q.panels; p++) IN_TILES(n, tile, q, packed, running + s, t, p)
+    for (long k = 0; k < n; k++) {
+      float *before = running[k]->seen[0];
+      running[k]->seen[0] = running[k]->seen[1], running[k]->seen[1] = before;
+    }
+  }
+  for (ForwardRow *row = rows; row < rows + count; row++) {
+    if (!row->recurrent_mask) memcpy(row->h_last, row->seen[0], q.hidden * sizeof(float));
+    memcpy(row->c_last, row->c, q.hidden * sizeof(float));
+  }
+}
+
+}  // namespace

@@ -1,0 +1,102 @@
+// Vectors of floats in the extensions of GCC and Clang, the product that every loop is made of, and the nonlinear functions.
+// BYTES, the size of a vector, is given by the build: 64 with AVX-512, 32 with AVX2, 16 with NEON.
+#pragma once
+#include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+typedef float Vector __attribute__((vector_size(BYTES)));
+typedef int Integers __attribute__((vector_size(BYTES)));
+typedef float Unaligned __attribute__((vector_size(BYTES), aligned(4), may_alias));
+
+constexpr long UNITS = BYTES / 4;
+constexpr long WIDE = 4 * UNITS;             // the width of a tile, and of a panel's four gates
+constexpr int TILE = BYTES == 32 ? 3 : 6;    // its rows: TILE * 4 sums and the factors fill 16 registers with AVX2, else 32
+
+INLINE long least(long a, long b) { return a < b ? a : b; }
+INLINE long blocks(long n, long size) { return (n + size - 1) / size; }
+INLINE Vector load(const float *p) { return *(const Unaligned *)p; }
+INLINE void store(float *p, Vector v) { *(Unaligned *)p = v; }
+INLINE Vector all(float a) { return a - (Vector){}; }
+
+// The first n of a vector's floats, the others zero.
+INLINE Vector load(const float *p, long n) {
+  if (n >= UNITS) return load(p);
+  Vector v = {};
+  if (n > 0) memcpy(&v, p, n * sizeof(float));
+  return v;
+}
+INLINE void store(float *p, Vector v, long n) {
+  if (n >= UNITS) store(p, v);
+  else if (n > 0) memcpy(p, &v, n * sizeof(float));
+}
+
+// sum[m][j] += sum over k of a[m][k * stride] * w[k][j], for `wide` floats from one row of w to the next
+template <int M, int N> INLINE void multiply(Vector (&sum)[M][N], const float *const (&a)[M], long stride, const float *w, long wide, long K) {
+  long k = 0;
+  // few sums wait for each other: even and odd k apart
+  if constexpr (M * N < 8) {
+    Vector odd[M][N] = {};
+    for (; k + 2 <= K; k += 2, w += 2 * wide)
+      UNROLL for (int m = 0; m < M; m++)
+        UNROLL for (int j = 0; j < N; j++) {
+          sum[m][j] += a[m][k * stride] * load(w + j * UNITS);
+          odd[m][j] += a[m][(k + 1) * stride] * load(w + wide + j * UNITS);
+        }
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < N; j++) sum[m][j] += odd[m][j];
+  }
+  for (; k < K; k++, w += wide) {
+    Vector row[N];
+    UNROLL for (int j = 0; j < N; j++) row[j] = load(w + j * UNITS);
+    UNROLL for (int m = 0; m < M; m++) {
+      Vector factor = all(a[m][k * stride]);
+      UNROLL for (int j = 0; j < N; j++) sum[m][j] += factor * row[j];
+    }
+  }
+}
+
+// NaN stays NaN. GCC 12 makes a comparison and a blend of the plain form, hence the intrinsics.
+INLINE Vector between(Vector x, float low, float high) {
+#if defined(__AVX512F__)
+  return (Vector)_mm512_min_ps((__m512)all(high), _mm512_max_ps((__m512)all(low), (__m512)x));
+#elif defined(__AVX2__)
+  return (Vector)_mm256_min_ps((__m256)all(high), _mm256_max_ps((__m256)all(low), (__m256)x));
+#else
+  Vector l = all(low), h = all(high);
+  x = x < l ? l : x;
+  return x > h ? h : x;
+#endif
+}
+
+// 2^y - 1 for |y| <= bound, as 2^n (2^r - 1) + (2^n - 1) with n the nearest integer and |r| <= 1/2.
+// 2^r - 1 = r p(r): fit_coefficients.py made p and states its error, 1.1e-8.
+INLINE Vector power_less_one(Vector y, float bound) {
+  const float shift = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer, which then stands in the lowest bits
+  y = between(y, -bound, bound);
+  Vector shifted = y + shift, r = y - (shifted - shift);
+  Vector p = 1.540351223e-04f * r + 1.339073526e-03f;
+  p = p * r + 9.618237615e-03f;
+  p = p * r + 5.550357327e-02f;
+  p = p * r + 2.402264923e-01f;
+  p = p * r + 6.931471825e-01f;
+  Vector scale = (Vector)(((Integers)shifted << 23) + 0x3f800000);
+  return scale * (p * r) + (scale - 1.f);
+}
+
+const float LOG2_E = 1.442695041f;
+
+// sigmoid(z) = 1 / sigmoid_below(z), within 1.2e-7; its bound leaves room to multiply two of them and a tanh_below
+INLINE Vector sigmoid_below(Vector z) { return power_less_one(z * -LOG2_E, 43.f) + 2.f; }
+
+// tanh(z) = above / below, within 2.4e-7 of its value
+struct Quotient {
+  Vector above, below;
+};
+INLINE Quotient tanh_parts(Vector z) {
+  Vector e = power_less_one(z * (2 * LOG2_E), 26.f);
+  return {e, e + 2.f};
+}
