@@ -2,7 +2,10 @@
 
 import contextlib
 import re
+import sys
 from pathlib import Path
+
+from sphinx.pycode import ModuleAnalyzer
 
 import jax_lstm
 
@@ -47,6 +50,19 @@ def draw_pictures(app):
             exec(compile(code, "gallery.md", "exec"), names)
 
 
+def describe_data(app, what, name, value, options, lines):
+    """What stands below a constant in the module that defines it, in place of the docstring of its type."""
+    if what != "data":
+        return
+    package, _, constant = name.rpartition(".")
+    for module in sorted(one for one in sys.modules if one.startswith(package)):
+        comment = ModuleAnalyzer.for_module(module).find_attr_docs().get(("", constant))
+        if comment is not None:
+            lines[:] = comment
+            return
+
+
 def setup(app):
     """What Sphinx calls."""
     app.connect("builder-inited", draw_pictures)
+    app.connect("autodoc-process-docstring", describe_data)
