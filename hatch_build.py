@@ -1,7 +1,7 @@
 """Builds the CPU kernel into the wheel, or in place for an editable install; where that cannot be done the wheel is pure Python.
 
 A compiler on the PATH (or named by CXX) is used; where there is none, `ziglang` is asked for as a build requirement, which is a compiler
-by itself. JAX_LSTM_NATIVE=0 leaves the kernel out.
+by itself. CXXFLAGS adds options, for sanitizers say. JAX_LSTM_NATIVE=0 leaves the kernel out.
 """
 
 from __future__ import annotations
@@ -87,11 +87,12 @@ def compile_library(here: Path, target: Path) -> None:
     if jaxlib is None or not jaxlib.submodule_search_locations:
         raise LookupError("jaxlib, whose header is needed, was not found")
     include = Path(jaxlib.submodule_search_locations[0]) / "include"
+    extra = os.environ.get("CXXFLAGS", "").split()
     with tempfile.TemporaryDirectory() as work:
 
         def run(source: str, name: str, *options: str) -> str:
             made = str(Path(work, f"{name}.o"))
-            command = [*compiler.split(), *FLAGS.split(), *options, "-c", str(here / source), "-o", made]
+            command = [*compiler.split(), *FLAGS.split(), *options, *extra, "-c", str(here / source), "-o", made]
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
             return made
 
@@ -102,7 +103,7 @@ def compile_library(here: Path, target: Path) -> None:
                 jobs.append(pool.submit(run, "tiles.cc", name, f"-DVARIANT={name}", f"-DBYTES={size}", *options))
             objects = [job.result() for job in jobs]
         link = ["-shared", "-s", "-Wl,--as-needed", "-nostdlib++"] if zig else ["-shared", "-s", "-Wl,--as-needed", "-static-libgcc"]
-        subprocess.run([*compiler.split(), *link, "-o", str(target), *objects], check=True, stdin=subprocess.DEVNULL)
+        subprocess.run([*compiler.split(), *link, *extra, "-o", str(target), *objects], check=True, stdin=subprocess.DEVNULL)
 
 
 def needed_glibc(library: Path) -> int:

@@ -9,24 +9,31 @@
     m = o tanh(c')
     h'= m W_p                           or m            project
 
-with sigmoid and tanh by element, gates in the order of `GATES`, and every optional term there only if its field is.
+with sigmoid and tanh by element and gates in the order of `GATES`. An optional term is there only if its field is.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
 from jax_lstm._check_calls import check_step
+from jax_lstm._checks import as_arrays
 from jax_lstm._types import Carry, Clip, DiagonalParams, Params, Trace
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
 
 NORM_EPSILON = 1e-5
 FEW_WEIGHTS = 16
-"""So few are multiplied by element: for the notebook's scalars that is several times as fast as a matrix product."""
+"""So few are multiplied by element: for a layer of scalars that is several times as fast as a matrix product."""
 
 
-def cell(params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, Trace]:
-    """One step of the LSTM, `(params, carry, x) -> (carry, trace)`: drive it with `jax.lax.scan(partial(cell, params), carry, xs)`.
+def cell(params: Params, carry: Carry, x: Float[Array, "*batch features"]) -> tuple[Carry, Trace]:
+    """One step of the LSTM, `(params, carry, x) -> (carry, trace)`: drive it with `jax.lax.scan(partial(cell, params),
+    carry, xs)`.
 
     Args:
         params: the layer's weights.
@@ -49,15 +56,20 @@ def cell(params: Params, carry: Carry, x: jax.Array) -> tuple[Carry, Trace]:
     >>> print(f"{carry.h[0]:.4f} {trace.forget_gate[0]:.4f}")
     0.2564 0.6225
     """
+    params, carry, x = as_arrays((params, carry, x))
     check_step(params, carry, x)
     m, c, trace = update(params, products(params, x, carry.h), carry.c)
     h = project(params, m)
     return Carry(h, c), trace._replace(hidden_state=h)
 
 
-def products(params: Params, x, h):
-    """The matrix products of a step, `x W_x + h W_h`; apart, as a pair, where each is normalised by itself."""
-    z_x = dot(x, params.w_x)
+def products(params: Params, x: jax.Array, h: jax.Array) -> Any:
+    """The matrix products of a step, `x W_x + h W_h`; as a pair where each is normalized separately."""
+    return add_recurrent(params, dot(x, params.w_x), h)
+
+
+def add_recurrent(params: Params, z_x: jax.Array, h: jax.Array) -> Any:
+    """The products of a step from that with the input, `z_x = x W_x`, which may have been made before."""
     if isinstance(params, DiagonalParams):
         gates = params.w_h.shape[-1] // h.shape[-1]
         tiled = jnp.concatenate([h] * gates, axis=-1).astype(z_x.dtype)
@@ -67,16 +79,18 @@ def products(params: Params, x, h):
     return z_x + z_h if params.norm is None else (z_x, z_h)
 
 
-def update(params: Params, z, c, known: Trace | None = None):
+def update(params: Params, z: Any, c: jax.Array, known: Trace | None = None) -> tuple[jax.Array, jax.Array, Trace]:
     """The pointwise part of a step, where every variant lives: `(z, c) -> (m, c, trace)`, computed in the dtype of `z`.
 
-    A backward pass that has kept the gates gives them as `known`: they are taken as they are, and only differentiated.
+    A backward pass that has kept the gates gives them as `known`: they are not computed again, but differentiated.
     """
-    i_, f_, g_, o_ = (None,) * 4 if known is None else (known.input_gate, known.forget_gate, known.candidate, known.output_gate)
+    i_, f_, g_, o_ = (
+        (None,) * 4 if known is None else (known.input_gate, known.forget_gate, known.candidate, known.output_gate)
+    )
     dtype = c.dtype
     if params.norm is not None:
         z_x, z_h = z
-        z = _normalise(z_x) * _rows(params.norm.scale_x, z_x) + _normalise(z_h) * _rows(params.norm.scale_h, z_h)
+        z = _normalize(z_x) * _rows(params.norm.scale_x, z_x) + _normalize(z_h) * _rows(params.norm.scale_h, z_h)
     c = c.astype(z.dtype)
     gates = z.shape[-1] // c.shape[-1]
     blocks = jnp.split(z, gates, axis=-1)
@@ -96,43 +110,43 @@ def update(params: Params, z, c, known: Trace | None = None):
     if params.peephole is not None:
         z_o = z_o + p_o * c
     o = _sigmoid(_clip(z_o, bound.gates), o_)
-    shown = c if params.norm is None else _normalise(c) * _rows(params.norm.scale_c, c) + _rows(params.norm.bias_c, c)
+    shown = c if params.norm is None else _normalize(c) * _rows(params.norm.scale_c, c) + _rows(params.norm.bias_c, c)
     m = o * jnp.tanh(shown)
     f, i, g, c, o, m = (value.astype(dtype) for value in (f, i, g, c, o, m))
     return m, c, Trace(f, i, g, c, o, m)
 
 
-def project(params: Params, m):
+def project(params: Params, m: jax.Array) -> jax.Array:
     """The hidden state from the update's result: `m W_p`, or `m` itself."""
     return m if params.projection is None else dot(m, params.projection).astype(m.dtype)
 
 
-def _sigmoid(z, known=None):
+def _sigmoid(z: jax.Array, known: jax.Array | None = None) -> jax.Array:
     return jax.nn.sigmoid(z) if known is None else _recall(z, known, known * (1 - known))
 
 
-def _tanh(z, known=None):
+def _tanh(z: jax.Array, known: jax.Array | None = None) -> jax.Array:
     return jnp.tanh(z) if known is None else _recall(z, known, 1 - known * known)
 
 
 @jax.custom_jvp
-def _recall(z, value, slope):
+def _recall(z: jax.Array, value: jax.Array, slope: jax.Array) -> jax.Array:
     """A function of `z` whose `value` and `slope` are known; `z` itself is not looked at."""
     return value
 
 
 @_recall.defjvp
-def _recall_jvp(primals, tangents):
+def _recall_jvp(primals: Any, tangents: Any) -> Any:
     (_, value, slope), (z_dot, value_dot, _) = primals, tangents
     return value, slope * z_dot + value_dot
 
 
-def wide_dtype(dtype):
+def wide_dtype(dtype: Any) -> Any:
     """The dtype that sums of products are made in: float32 for half precision, else the dtype itself."""
     return jnp.float32 if jnp.dtype(dtype).itemsize == 2 else dtype
 
 
-def dot(a, w):
+def dot(a: jax.Array, w: jax.Array) -> jax.Array:
     """The product over the last axis of `a` and the first of `w`; half precision is accumulated in float32."""
     if w.size <= FEW_WEIGHTS:
         a, w = a.astype(wide_dtype(a.dtype)), w.astype(wide_dtype(a.dtype))
@@ -141,15 +155,15 @@ def dot(a, w):
     return jnp.dot(a, w, preferred_element_type=wide_dtype(a.dtype))
 
 
-def _clip(value, bound: float | None):
+def _clip(value: jax.Array, bound: float | None) -> jax.Array:
     return value if bound is None else jnp.clip(value, -bound, bound)
 
 
-def _rows(vector, like):
+def _rows(vector: jax.Array, like: jax.Array) -> jax.Array:
     """A vector over features, ready to meet an array with batch axes (rank promotion may be forbidden)."""
     return jnp.expand_dims(vector, range(like.ndim - vector.ndim)).astype(like.dtype)
 
 
-def _normalise(z):
-    centred = z - z.mean(axis=-1, keepdims=True)
-    return centred * jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + NORM_EPSILON)
+def _normalize(z: jax.Array) -> jax.Array:
+    centered = z - z.mean(axis=-1, keepdims=True)
+    return centered * jax.lax.rsqrt(jnp.mean(centered * centered, axis=-1, keepdims=True) + NORM_EPSILON)

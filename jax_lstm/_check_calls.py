@@ -26,7 +26,9 @@ def check_step(params: Params, carry: Carry, x: Any) -> None:
     sizes = check_params(params)
     dtype = check_like(x, "x", params)
     if x.ndim < 1 or x.shape[-1] != sizes.features:
-        raise ValueError(f"x has shape {x.shape}, expected (*batch, features) with features = {sizes.features}, as w_x has rows")
+        raise ValueError(
+            f"x has shape {x.shape}, expected (*batch, features) with features = {sizes.features}, as w_x has rows"
+        )
     check_carry(carry, sizes, x.shape[:-1], dtype)
 
 
@@ -37,7 +39,8 @@ def check_sequence(params: Params, xs: Any) -> Sizes:
     check_time(xs)
     if xs.shape[-1] != sizes.features:
         raise ValueError(
-            f"xs has shape {xs.shape}, expected (time, *batch, features) with features = {sizes.features}, as params.w_x has shape "
+            f"xs has shape {xs.shape}, expected (time, *batch, features) with features = {sizes.features}, as "
+            "params.w_x has shape "
             f"{params.w_x.shape}: transpose xs to features last, or make parameters for {xs.shape[-1]} features"
         )
     return sizes
@@ -46,9 +49,14 @@ def check_sequence(params: Params, xs: Any) -> Sizes:
 def check_time(xs: Any) -> None:
     """An input with axes of time and features, and at least one step."""
     if xs.ndim < 2:
-        raise ValueError(f"xs has shape {xs.shape}, expected (time, *batch, features): give one scalar series as xs[:, None]")
+        raise ValueError(
+            f"xs has shape {xs.shape}, expected (time, *batch, features): give one scalar series as xs[:, None]"
+        )
     if xs.shape[0] == 0:
-        raise ValueError(f"xs has shape {xs.shape}: an empty sequence, expected at least one step (mark empty rows of a batch by lengths)")
+        raise ValueError(
+            f"xs has shape {xs.shape}: an empty sequence, expected at least one step (mark empty rows of a batch by "
+            "lengths)"
+        )
 
 
 def check_carries(
@@ -65,8 +73,9 @@ def check_carries(
         where = f"{name}[{position}]"
         if isinstance(carry, FinalCarries):
             raise ValueError(
-                f"{where} holds the final carries of a bidirectional layer, which cannot stream: its backward pass begins at the "
-                "end of the whole sequence. Give the sequence at once, or Bidirectional(forward, backward) if these are initial states"
+                f"{where} holds the final carries of a bidirectional layer, which cannot stream: its backward "
+                "direction starts at the end of the whole sequence. Give the sequence at once, or "
+                "Bidirectional(forward, backward) if these are initial states"
             )
         parts, layer_parts = directions(carry, where), directions(layer)
         if len(parts) != len(layer_parts):
@@ -81,7 +90,9 @@ def check_valid(lengths: Any, mask: Any, xs: Any) -> None:
     """`lengths` or `mask`, not both, for the batch axes of `xs`."""
     steps, batch = xs.shape[0], xs.shape[1:-1]
     if lengths is not None and mask is not None:
-        raise ValueError("lengths and mask are both given, expected one of them: a mask already says where a sequence ends")
+        raise ValueError(
+            "lengths and mask are both given, expected one of them: a mask already says where a sequence ends"
+        )
     if lengths is not None:
         check_array(lengths, "lengths")
         if not jnp.issubdtype(lengths.dtype, jnp.integer):
@@ -89,9 +100,15 @@ def check_valid(lengths: Any, mask: Any, xs: Any) -> None:
         if lengths.shape != batch:
             raise ValueError(f"lengths has shape {lengths.shape}, expected the batch axes of xs, {batch}")
         if not isinstance(lengths, jax.core.Tracer) and lengths.size:
-            low, high = int(np.asarray(lengths).min()), int(np.asarray(lengths).max())  # by NumPy: inside jit JAX would trace it
+            low, high = (
+                int(np.asarray(lengths).min()),
+                int(np.asarray(lengths).max()),
+            )  # by NumPy: inside jit JAX would trace it
             if low < 0 or high > steps:
-                raise ValueError(f"lengths lie in [{low}, {high}], expected [0, {steps}], as xs has {steps} steps: clip them, or pad xs")
+                raise ValueError(
+                    f"lengths lie in [{low}, {high}], expected [0, {steps}], as xs has {steps} steps: clip them, or "
+                    "pad xs"
+                )
     if mask is not None:
         check_flags(mask, "mask", xs)
 
@@ -102,7 +119,10 @@ def check_flags(flags: Any, name: str, xs: Any) -> None:
     if flags.dtype != jnp.bool_:
         raise TypeError(f"{name} is {flags.dtype}, expected booleans: compare, as in {name} != 0")
     if flags.shape != xs.shape[:-1]:
-        raise ValueError(f"{name} has shape {flags.shape}, expected (time, *batch) = {xs.shape[:-1]}, the axes of xs without features")
+        raise ValueError(
+            f"{name} has shape {flags.shape}, expected (time, *batch) = {xs.shape[:-1]}, the axes of xs without "
+            "features"
+        )
 
 
 def check_recurrent_mask(mask: Any, sizes: Sizes, xs: Any) -> None:
@@ -111,7 +131,9 @@ def check_recurrent_mask(mask: Any, sizes: Sizes, xs: Any) -> None:
         raise TypeError(f"recurrent_mask is {mask.dtype}, but xs is {xs.dtype}: convert it with astype")
     expected = (*xs.shape[1:-1], sizes.out)
     if mask.shape != expected:
-        raise ValueError(f"recurrent_mask has shape {mask.shape}, expected (*batch, out) = {expected}: one mask for all steps")
+        raise ValueError(
+            f"recurrent_mask has shape {mask.shape}, expected (*batch, out) = {expected}: one mask for all steps"
+        )
 
 
 def check_zoneout(zoneout: Any, sizes: Sizes, xs: jax.Array) -> None:

@@ -1,4 +1,6 @@
-"""Refusals that several modules share, made while tracing: each names the argument, what it has, what was expected, and the fix."""
+"""Refusals that several modules share, made while tracing: each names the argument, what it has, what was expected, and
+the fix.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Sizes(NamedTuple):
 def check_params(params: Params, name: str = "params") -> Sizes:
     """The sizes of a layer, or a refusal of the first array that does not fit the others."""
     if not isinstance(params, LSTMParams | DiagonalParams):
-        raise TypeError(f"{name} is {what(params)}, expected LSTMParams or DiagonalParams: make it with init or from_gates")
+        raise TypeError(
+            f"{name} is {what(params)}, expected LSTMParams or DiagonalParams: make it with init or from_gates"
+        )
     for field in ("w_x", "w_h"):
         if getattr(params, field) is None:
             raise TypeError(f"{name}.{field} is None, expected an array")
@@ -41,22 +45,33 @@ def check_params(params: Params, name: str = "params") -> Sizes:
     for path, leaf in jax.tree.leaves_with_path(params):
         where = f"{name}{jax.tree_util.keystr(path)}"
         if check_float(leaf, where) != dtype:
-            raise TypeError(f"{where} is {leaf.dtype}, but {name}.w_x is {dtype}: give every array of a layer one dtype, with astype")
+            raise TypeError(
+                f"{where} is {leaf.dtype}, but {name}.w_x is {dtype}: give every array of a layer one dtype, with "
+                "astype"
+            )
     gates = 4 if params.coupled is None else 3
     w_x = params.w_x
     if w_x.ndim != 2:
-        raise ValueError(f"{name}.w_x has shape {w_x.shape}, expected (features, {gates}*hidden): vmap over stacked parameters")
+        raise ValueError(
+            f"{name}.w_x has shape {w_x.shape}, expected (features, {gates}*hidden): vmap over stacked parameters"
+        )
     if w_x.shape[0] == 0:
-        raise ValueError(f"{name}.w_x has shape {w_x.shape}, expected at least one feature: give constant inputs as ones")
+        raise ValueError(
+            f"{name}.w_x has shape {w_x.shape}, expected at least one feature: give constant inputs as ones"
+        )
     if w_x.shape[1] == 0 or w_x.shape[1] % gates:
-        raise ValueError(f"{name}.w_x has shape {w_x.shape}, expected {gates} gate blocks: a last axis divisible by {gates}")
+        raise ValueError(
+            f"{name}.w_x has shape {w_x.shape}, expected {gates} gate blocks: a last axis divisible by {gates}"
+        )
     features, hidden = w_x.shape[0], w_x.shape[1] // gates
     out = hidden
     wide = gates * hidden
     if params.projection is not None:
         if params.projection.ndim != 2 or params.projection.shape[0] != hidden:
             given = params.projection.shape
-            raise ValueError(f"{name}.projection has shape {given}, expected ({hidden}, out), as w_x says hidden = {hidden}")
+            raise ValueError(
+                f"{name}.projection has shape {given}, expected ({hidden}, out), as w_x says hidden = {hidden}"
+            )
         out = params.projection.shape[1]
     expected = {
         "w_h": (wide,) if isinstance(params, DiagonalParams) else (out, wide),
@@ -71,7 +86,9 @@ def check_params(params: Params, name: str = "params") -> Sizes:
         for field, shape in {"scale_x": (wide,), "scale_h": (wide,), "scale_c": (hidden,), "bias_c": (hidden,)}.items():
             value = getattr(params.norm, field)
             if value.shape != shape:
-                raise ValueError(f"{name}.norm.{field} has shape {value.shape}, expected {shape}, as w_x says hidden = {hidden}")
+                raise ValueError(
+                    f"{name}.norm.{field} has shape {value.shape}, expected {shape}, as w_x says hidden = {hidden}"
+                )
     if params.clip is not None:
         for field in ("cell", "gates"):
             check_positive(getattr(params.clip, field), f"{name}.clip.{field}")
@@ -127,7 +144,9 @@ def check_float(array: Any, name: str) -> jnp.dtype:
     """The dtype of a floating-point array, or a refusal."""
     check_array(array, name)
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(f"{name} is {array.dtype}, expected a floating-point array: convert it with astype(jnp.float32)")
+        raise TypeError(
+            f"{name} is {array.dtype}, expected a floating-point array: convert it with astype(jnp.float32)"
+        )
     return array.dtype
 
 
@@ -150,13 +169,18 @@ def check_like(array: Any, name: str, params: Params) -> jnp.dtype:
 def check_carry(carry: Any, sizes: Sizes, batch: tuple[int, ...], dtype: Any, name: str = "carry") -> None:
     """A carry that fits a layer and its batch axes."""
     if isinstance(carry, FinalCarries | Bidirectional):
-        raise TypeError(f"{name} belongs to a bidirectional layer, expected Carry(h, c): run its directions apart with lstm(…, reverse=…)")
+        raise TypeError(
+            f"{name} belongs to a bidirectional layer, expected Carry(h, c): run each of its directions "
+            "with lstm(…, reverse=…)"
+        )
     if not isinstance(carry, Carry):
         raise TypeError(f"{name} is {what(carry)}, expected Carry(h, c): wrap the pair, hidden state first")
     for field, size in (("h", sizes.out), ("c", sizes.hidden)):
         value = getattr(carry, field)
         if check_float(value, f"{name}.{field}") != dtype:
-            raise TypeError(f"{name}.{field} is {value.dtype}, but params and input are {dtype}: convert it with astype")
+            raise TypeError(
+                f"{name}.{field} is {value.dtype}, but params and input are {dtype}: convert it with astype"
+            )
         if value.shape != (*batch, size):
             raise ValueError(f"{name}.{field} has shape {value.shape}, expected (*batch, size) = {(*batch, size)}")
 
@@ -169,7 +193,9 @@ def check_stack(layers: Any) -> tuple[Layer, ...]:
 
 
 def check_layers(layers: tuple[Layer, ...], features: int, dtype: Any) -> list[list[Sizes]]:
-    """The sizes of the directions of each layer of a stack, or a refusal of a layer that does not fit the one before it."""
+    """The sizes of the directions of each layer of a stack, or a refusal of a layer that does not fit the one before
+    it.
+    """
     width, source, stack = features, "xs", []
     for position, layer in enumerate(layers):
         name = f"layers[{position}]"
@@ -178,7 +204,8 @@ def check_layers(layers: tuple[Layer, ...], features: int, dtype: Any) -> list[l
             sizes[part] = check_params(params, part)
             if sizes[part].features != width:
                 raise ValueError(
-                    f"{part} takes {sizes[part].features} features, but {source} has {width}: make it with features={width}"
+                    f"{part} takes {sizes[part].features} features, but {source} has {width}: make it with "
+                    f"features={width}"
                 )
             if params.w_x.dtype != dtype:
                 raise TypeError(f"xs is {dtype}, but {part} is {params.w_x.dtype}: convert one of them with astype")
@@ -192,10 +219,13 @@ def check_batch_axis(tree: Any, axis: int, devices: int) -> None:
     for path, leaf in jax.tree.leaves_with_path(tree):
         where = f"tree{jax.tree_util.keystr(path)}"
         if leaf.ndim <= axis:
-            raise ValueError(f"{where} has shape {leaf.shape}, expected a batch at axis {axis}: say which one with axis=")
+            raise ValueError(
+                f"{where} has shape {leaf.shape}, expected a batch at axis {axis}: say which one with axis="
+            )
         if leaf.shape[axis] % devices:
             raise ValueError(
-                f"{where} has {leaf.shape[axis]} rows at axis {axis}, expected a multiple of the {devices} devices: pad or drop rows"
+                f"{where} has {leaf.shape[axis]} rows at axis {axis}, expected a multiple of the {devices} devices: "
+                "pad or drop rows"
             )
 
 
@@ -214,7 +244,9 @@ def check_choice(value: Any, name: str, names: Any) -> None:
 
 
 def check_rate(rate: Any, name: str, *, optional: bool = False) -> None:
-    """A share that may be dropped: a number in [0, 1), which may be traced; or None for nothing, where that is allowed."""
+    """A share that may be dropped: a number in [0, 1), which may be traced; or None for nothing, where that is
+    allowed.
+    """
     if optional and rate is None:
         return
     expected = f"expected a number in [0, 1){', or None' if optional else ''}"

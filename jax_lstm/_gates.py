@@ -16,10 +16,12 @@ def from_gates(gates: Mapping[str, Sequence[Any]], *, diagonal: bool = False, dt
     """A layer from a gate dictionary: for each of "forget", "input", "cell" and "output" a triple `(W, U, b)`.
 
     Args:
-        gates: `W` multiplies the input, `U` the previous hidden state, `b` is the bias: scalars for one feature and one unit, or arrays
-            `W (features, hidden)`, `U (hidden, hidden)`, `b (hidden,)`.
-        diagonal: take `U` as `(hidden,)`, each unit seeing only itself, and `W` as `(features, hidden)`, or `(hidden,)` for one feature.
-        dtype: the dtype of the result; that of the arrays where None, or JAX's default float where they are Python numbers.
+        gates: `W` multiplies the input, `U` the previous hidden state, `b` is the bias: scalars for one feature and one
+            unit, or arrays `W (features, hidden)`, `U (hidden, hidden)`, `b (hidden,)`.
+        diagonal: take `U` as `(hidden,)`, each unit seeing only itself, and `W` as `(features, hidden)`, or `(hidden,)`
+            for one feature.
+        dtype: the dtype of the result; that of the arrays where None, or JAX's default float where they are Python
+            numbers.
 
     Returns:
         `LSTMParams`, or `DiagonalParams` where `diagonal`.
@@ -27,7 +29,8 @@ def from_gates(gates: Mapping[str, Sequence[Any]], *, diagonal: bool = False, dt
     Raises:
         ValueError: a gate that is missing, unknown or not a triple, or shapes that do not fit.
 
-    >>> from_gates({"forget": (0.5, 0.1, 0), "input": (0.6, 0.2, 0), "cell": (0.7, 0.3, 0), "output": (0.8, 0.4, 0)}).w_x.tolist()
+    >>> gates = {"forget": (0.5, 0.1, 0), "input": (0.6, 0.2, 0), "cell": (0.7, 0.3, 0), "output": (0.8, 0.4, 0)}
+    >>> from_gates(gates).w_x.tolist()
     [[0.6000000238418579, 0.5, 0.699999988079071, 0.800000011920929]]
     """
     wanted = ["cell" if gate == "candidate" else gate for gate in GATES]
@@ -39,7 +42,9 @@ def from_gates(gates: Mapping[str, Sequence[Any]], *, diagonal: bool = False, dt
         raise ValueError(f"gates {' and '.join(faults)}, expected the keys {', '.join(wanted)}")
     for name in wanted:
         if not isinstance(gates[name], Sequence) or len(gates[name]) != 3:
-            raise ValueError(f"gates[{name!r}] is {gates[name]!r}, expected three values: input weight, recurrent weight, bias")
+            raise ValueError(
+                f"gates[{name!r}] is {gates[name]!r}, expected three values: input weight, recurrent weight, bias"
+            )
         for role, value in zip(("W", "U", "b"), gates[name], strict=True):
             if isinstance(value, str | bool | None | Sequence | Mapping):
                 raise TypeError(f"gates[{name!r}]: {role} is {value!r}, expected a number or an array")
@@ -49,7 +54,9 @@ def from_gates(gates: Mapping[str, Sequence[Any]], *, diagonal: bool = False, dt
     for name, block in zip(wanted, blocks, strict=True):
         shapes, expected = (tuple(part.shape for part in one[:2]) for one in (block, blocks[0]))
         if shapes != expected:
-            raise ValueError(f"gates[{name!r}] has W and U of shapes {shapes}, expected {expected}, as {wanted[0]!r} has them")
+            raise ValueError(
+                f"gates[{name!r}] has W and U of shapes {shapes}, expected {expected}, as {wanted[0]!r} has them"
+            )
     w_x, w_h, b = (jnp.concatenate(parts, axis=-1) for parts in zip(*blocks, strict=True))
     params = DiagonalParams(w_x, w_h, b) if diagonal else LSTMParams(w_x, w_h, b)
     _checks.check_params(params, "from_gates(gates)")
@@ -70,7 +77,8 @@ def _gate_block(name: str, triple: Sequence[jax.Array], diagonal: bool) -> tuple
     for role, value, expected in (("W", w, (*w.shape[:1], hidden)), ("U", u, recurrent), ("b", b, (hidden,))):
         if value.shape != expected:
             raise ValueError(
-                f"gates[{name!r}]: {role} has shape {value.shape}, expected {expected}: W (features, hidden), b (hidden,), "
+                f"gates[{name!r}]: {role} has shape {value.shape}, expected {expected}: W (features, hidden), b "
+                "(hidden,), "
                 "and U (hidden, hidden), or (hidden,) with diagonal=True"
             )
     return w, u, b

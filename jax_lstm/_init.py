@@ -22,10 +22,12 @@ _glorot = jax.nn.initializers.glorot_uniform()
 
 
 def _orthogonal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    # One matrix at a time under vmap too: two batched QR factorizations in one program can wait for each other for ever on a CPU of
-    # two cores (jaxlib 0.10: each holds a thread of the pool while it waits for the pool).
+    # One matrix at a time under vmap too: two batched QR factorizations in one program can wait for each other for ever
+    # on a CPU of two cores (jaxlib 0.10: each holds a thread of the pool while it waits for the pool).
     wide = jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype  # there is no QR factorization of half precision
-    return jax.custom_batching.sequential_vmap(lambda key: jax.nn.initializers.orthogonal()(key, shape, wide))(key).astype(dtype)
+    return jax.custom_batching.sequential_vmap(lambda key: jax.nn.initializers.orthogonal()(key, shape, wide))(
+        key
+    ).astype(dtype)
 
 
 def uniform(hidden: int) -> Initializer:
@@ -61,18 +63,19 @@ def init(
     clip: Clip | None = None,
     dtype: Any = None,
 ) -> Params:
-    """The weights of one layer: orthogonal recurrent blocks, Glorot input blocks, zero biases but for the forget gate's.
+    """The weights of one layer: orthogonal recurrent blocks, Glorot input blocks, zero biases but for the forget
+    gate's.
 
     Args:
         key: a key of `jax.random`.
         features: the number of inputs of a step.
         hidden: the number of units.
         input_init: the initializer of each gate's block of `w_x (features, hidden)`.
-        recurrent_init: the initializer of each gate's block of `w_h (out, hidden)`. A diagonal layer has a vector per gate there, and
-            draws it uniform in ±1/sqrt(hidden) whatever is given here.
+        recurrent_init: the initializer of each gate's block of `w_h (out, hidden)`. A diagonal layer has a vector per
+            gate there, and draws it uniform in ±1/sqrt(hidden) whatever is given here.
         bias_init: the initializer of each gate's block of `b (hidden,)`.
-        forget_bias: what the forget gate's block of `b` is set to, in place of `bias_init`. Where None it is one (Jozefowicz et al. 2015
-            on why) if `bias_init` is not given, and `bias_init`'s if it is.
+        forget_bias: what the forget gate's block of `b` is set to, in place of `bias_init`. Where None it is one
+            (Jozefowicz et al. 2015 on why) if `bias_init` is not given, and `bias_init`'s if it is.
         bias: whether there are biases at all.
         peephole: whether there are peepholes; they start at zero.
         projection: the width of a recurrent projection (Glorot).
@@ -85,8 +88,8 @@ def init(
     Raises:
         ValueError: a size below one, a projection of a diagonal layer, or biases for a layer that has none.
 
-    PyTorch's initial distribution is `uniform(hidden)` for all three initializers (it has two biases, which the one here is the sum of:
-    `bias_init=lambda key, *rest: sum(uniform(hidden)(k, *rest) for k in jax.random.split(key))`).
+    PyTorch's initial distribution is `uniform(hidden)` for all three initializers (it has two biases, which the one
+    here is the sum of: `bias_init=lambda key, *rest: sum(uniform(hidden)(k, *rest) for k in jax.random.split(key))`).
 
     >>> import jax
     >>> params = init(jax.random.key(0), features=3, hidden=5)
@@ -101,7 +104,9 @@ def init(
             f"forget_bias is {forget_bias} on a layer that has none, expected None: it is coupled, or has no biases"
         )
     if diagonal and projection is not None:
-        raise ValueError(f"projection is {projection} on a diagonal layer, expected None: its units see only themselves")
+        raise ValueError(
+            f"projection is {projection} on a diagonal layer, expected None: its units see only themselves"
+        )
     out = hidden if projection is None else _checks.check_size(projection, "projection")
     gates = len(GATES) - coupled
     keys = jax.random.split(key, 2 * gates + 1)
@@ -156,8 +161,8 @@ def init_network(
         features: the number of inputs of a step.
         hidden: the number of units of each layer, from the input to the output.
         bidirectional: whether every layer is `Bidirectional(forward, backward)`.
-        input_init, recurrent_init, bias_init, forget_bias, bias, peephole, projection, norm, coupled, diagonal, clip, dtype: as in `init`,
-            for every layer.
+        input_init, recurrent_init, bias_init, forget_bias, bias, peephole, projection, norm, coupled, diagonal, clip,
+            dtype: as in `init`, for every layer.
 
     Raises:
         ValueError: no layer at all, or what `init` refuses.
@@ -199,7 +204,8 @@ def init_network(
 def chrono(key: PRNGKeyArray, params: Params, longest: int) -> Params:
     """The parameters with chrono biases for dependencies of up to `longest` steps (Tallec and Ollivier 2018).
 
-    `b_f = log(u)` with `u` uniform in [1, longest - 1], `b_i = -b_f`, the other biases as they are. A coupled layer has no separate
+    `b_f = log(u)` with `u` uniform in [1, longest - 1], `b_i = -b_f`, the other biases as they are. A coupled layer has
+    no separate
     forget bias: its input gate gets `-b_f`, which has the same effect.
 
     >>> import jax

@@ -53,26 +53,29 @@ def lstm(
         xs: the inputs `(time, *batch, features)`, with any number of batch axes.
         carry: the initial carry, `h (*batch, out)` and `c (*batch, hidden)`; zeros where None.
         lengths: integers `(*batch)`, how many steps of each sequence are valid, from the first on.
-        mask: booleans `(time, *batch)`, true where a step is valid; holes are allowed. A step that is not valid holds the carry and
-            emits zeros, and what stands in `xs` there reaches neither a value nor a gradient.
-        resets: booleans `(time, *batch)`, true where a sequence starts anew: the carry is set to zeros, or to `reset_to`, before the
-            step, whether the step is valid or not.
+        mask: booleans `(time, *batch)`, true where a step is valid; holes are allowed. A step that is not valid holds
+            the carry and emits zeros, and what stands in `xs` there reaches neither a value nor a gradient.
+        resets: booleans `(time, *batch)`, true where a sequence starts anew: the carry is set to zeros, or to
+            `reset_to`, before the step, whether the step is valid or not.
         reset_to: the carry that a reset puts back, where it is not zeros.
         reverse: take the steps from the last to the first; the outputs stay in the order of the inputs.
-        recurrent_mask: a factor `(*batch, out)` on the hidden state, the same at all steps (variational dropout, `dropout_mask`).
+        recurrent_mask: a factor `(*batch, out)` on the hidden state, the same at all steps (variational dropout,
+            `dropout_mask`).
         zoneout: which units keep their previous state, or how much of it.
-        schedule: how the work is arranged, `"auto"` or one of `jax_lstm.schedules.SCHEDULES`; the result is the same up to rounding.
+        schedule: how the work is arranged, `"auto"` or one of `jax_lstm.schedules.SCHEDULES`; the result is the same up
+            to rounding.
 
     Returns:
         The last carry, and the hidden states `(time, *batch, out)`; what is not used costs nothing under `jit`.
 
     Raises:
-        ValueError: a shape or a value that does not fit, or a schedule that cannot run this call. TypeError: a dtype or a type that does
-            not fit.
+        ValueError: a shape or a value that does not fit, or a schedule that cannot run this call. TypeError: a dtype or
+            a type that does not fit.
 
-    Derivatives: every schedule has reverse mode (`jax.grad`, `jax.vjp`), also of a gradient (`jax.hessian`, Hessian-vector products).
-    Forward mode of the layer itself (`jax.jvp`, `jax.jacfwd`) belongs to `"scan"` and `"unrolled"`; `"auto"` takes `"scan"` for it where
-    it sees it, which it cannot below a `jax.jit` that is itself differentiated: ask for `schedule="scan"` there.
+    Derivatives: every schedule has reverse mode (`jax.grad`, `jax.vjp`), also of a gradient (`jax.hessian`,
+    Hessian-vector products). Forward mode of the layer itself (`jax.jvp`, `jax.jacfwd`) belongs to `"scan"` and
+    `"unrolled"`; `"auto"` takes `"scan"` for it where it sees it, which it cannot below a `jax.jit` that is itself
+    differentiated: ask for `schedule="scan"` there.
 
     >>> import jax, jax.numpy as jnp
     >>> from jax_lstm import init
@@ -107,7 +110,8 @@ def trace(
     recurrent_mask: Float[Array, "*batch out"] | None = None,
     zoneout: Zoneout | None = None,
 ) -> tuple[Carry, Trace]:
-    """One LSTM layer, explained: as `lstm`, but the second value is the `Trace` of every step, with a leading time axis.
+    """One LSTM layer, explained: as `lstm`, but the second value is the `Trace` of every step, with a leading time
+    axis.
 
     >>> import jax, jax.numpy as jnp
     >>> from jax_lstm import init
@@ -150,13 +154,14 @@ def explain_schedule(
     platform = platform_of(inputs.xs) if platform is None else platform
     _checks.check_choice(platform, "platform", ("cpu", "gpu", "tpu"))
 
-    def problem(params: Params, inputs: _Inputs) -> Choice:
-        nonlocal choice
-        choice = choose(describe(*_arrange(params, inputs), reverse=bool(reverse), platform=platform))
+    choices: list[Choice] = []
 
-    choice: Choice
-    jax.eval_shape(problem, params, inputs)
-    return choice
+    def arrange(params: Params, inputs: _Inputs) -> None:
+        problem = describe(*_arrange(params, inputs), reverse=bool(reverse), platform=platform)
+        choices.append(choose(problem))
+
+    jax.eval_shape(arrange, params, inputs)  # shapes are all that it takes
+    return choices[0]
 
 
 def zero_carry(params: Params, batch_shape: tuple[int, ...] = (), dtype: Any = None) -> Carry:
@@ -208,8 +213,9 @@ def _arrange(params: Params, inputs: _Inputs) -> tuple[Params, Shared, Steps]:
         valid = times < lengths[None]
     drawn = shares = None
     if inputs.zoneout is not None:
-        drawn = Zoneout(*(keep if jnp.ndim(keep) else None for keep in inputs.zoneout))
-        shares = Zoneout(*(None if jnp.ndim(keep) else keep for keep in inputs.zoneout))
+        per_unit = [getattr(keep, "ndim", 0) > 0 for keep in inputs.zoneout]
+        drawn = Zoneout(*(keep if has_axes else None for keep, has_axes in zip(inputs.zoneout, per_unit, strict=True)))
+        shares = Zoneout(*(None if has_axes else keep for keep, has_axes in zip(inputs.zoneout, per_unit, strict=True)))
     carry = _zeros_beside(params, xs) if inputs.carry is None else inputs.carry
     shared = Shared(carry, inputs.recurrent_mask, shares, inputs.reset_to, lengths)
     return params, shared, Steps(zero_invalid(xs, valid), valid, inputs.resets, drawn)
@@ -222,9 +228,7 @@ def _zeros_beside(params: Params, xs: jax.Array) -> Carry:
 
 
 @partial(jax.jit, static_argnames=("reverse", "platform", "schedule"))
-def _lstm(
-    params: Params, inputs: _Inputs, *, reverse: bool, platform: str, schedule: str
-) -> tuple[Carry, jax.Array]:
+def _lstm(params: Params, inputs: _Inputs, *, reverse: bool, platform: str, schedule: str) -> tuple[Carry, jax.Array]:
     def run(params: Params, shared: Shared, steps: Steps) -> tuple[Carry, jax.Array]:
         problem = describe(params, shared, steps, reverse=reverse, platform=platform)
         return run_schedule(schedule, problem, params, shared, steps)

@@ -25,7 +25,7 @@ Carries = Sequence[Carry | Bidirectional[Carry]]
 class _Inputs(NamedTuple):
     """The arguments of a stack, as `network` documents them; a regularizer that is off is None."""
 
-    layers: tuple[Layer, ...]
+    layers: Any
     xs: Any
     carries: Any
     lengths: Any
@@ -41,7 +41,8 @@ class _Inputs(NamedTuple):
 def network_step(
     layers: Sequence[Params], carries: Sequence[Carry], x: Float[Array, "*batch features"]
 ) -> tuple[tuple[Carry, ...], Float[Array, "*batch out"]]:
-    """One step of a stack, `(layers, carries, x) -> (carries, h)`: what an agent or a stream calls, and `jax.lax.scan` drives.
+    """One step of a stack, `(layers, carries, x) -> (carries, h)`: what an agent or a stream calls, and `jax.lax.scan`
+    drives.
 
     Args:
         layers: `LSTMParams` or `DiagonalParams`, from the input to the output.
@@ -52,8 +53,8 @@ def network_step(
         The next carries, and the hidden state of the last layer `(*batch, out)`.
 
     Raises:
-        ValueError: a shape that does not fit, or a bidirectional layer, whose backward direction has no single step. TypeError: a dtype or
-            a type that does not fit.
+        ValueError: a shape that does not fit, or a bidirectional layer, whose backward direction has no single step.
+            TypeError: a dtype or a type that does not fit.
 
     >>> import jax, jax.numpy as jnp
     >>> from functools import partial
@@ -64,27 +65,25 @@ def network_step(
     >>> hs.shape
     (7, 2, 4)
     """
-    layers, carries, x = _checks.as_arrays((_checks.check_stack(layers), carries, x))
-    for position, layer in enumerate(layers):
+    stack, carries, x = _checks.as_arrays((_checks.check_stack(layers), carries, x))
+    for position, layer in enumerate(stack):
         if isinstance(layer, Bidirectional):
             raise ValueError(
-                f"layers[{position}] is bidirectional, expected one direction: its backward pass needs the whole sequence, "
-                "so give it to network"
+                f"layers[{position}] is bidirectional, expected one direction: "
+                "its backward pass needs the whole sequence, so give it to network"
             )
     _checks.check_float(x, "x")
-    _checks.check_layers(layers, x.shape[-1] if x.ndim else 0, x.dtype)
-    carries = _check_calls.check_carries(carries, layers, x.shape[:-1], x.dtype)
+    _checks.check_layers(stack, x.shape[-1] if x.ndim else 0, x.dtype)
+    carries = _check_calls.check_carries(carries, stack, x.shape[:-1], x.dtype)
     after = []
-    for params, carry in zip(layers, carries, strict=True):
+    for params, carry in zip(stack, carries, strict=True):
         carry, _ = cell(params, carry, x)
         after.append(carry)
         x = carry.h
     return tuple(after), x
 
 
-def zero_carries(
-    layers: Sequence[Layer], batch_shape: tuple[int, ...] = (), dtype: Any = None
-) -> tuple[Any, ...]:
+def zero_carries(layers: Sequence[Layer], batch_shape: tuple[int, ...] = (), dtype: Any = None) -> tuple[Any, ...]:
     """Carries of zeros for a stack: one `zero_carry` per layer, `Bidirectional` of two for a bidirectional one.
 
     Args:
@@ -124,25 +123,26 @@ def network(
     """A stack of LSTM layers over a sequence: `(layers, xs, carries) -> (carries, hs)`.
 
     Args:
-        layers: `LSTMParams`, `DiagonalParams` or `Bidirectional(forward, backward)` of these, from the input to the output. The outputs of
-            the two directions of a layer are concatenated on the feature axis, forward first.
+        layers: `LSTMParams`, `DiagonalParams` or `Bidirectional(forward, backward)` of these, from the input to the
+            output. The outputs of the two directions of a layer are concatenated on the feature axis, forward first.
         xs: the inputs `(time, *batch, features)`.
         carries: one initial carry per layer (`Bidirectional` of two for a bidirectional one); zeros where None.
         lengths, mask, resets, reverse, schedule: as in `lstm`, for every layer.
         reset_to: the carries that a reset puts back, one per layer, where they are not zeros.
         dropout: the share of each layer's outputs that the next layer does not see.
         recurrent_dropout: the share of the hidden state that a layer's own products do not see.
-        zoneout: `Zoneout(hidden, cell)`, two rates: with a key which units keep their state is drawn at each step, as in training;
-            without one each keeps this share of it, as in evaluation.
-        key: a key of `jax.random`. Both kinds of dropout draw one mask for all steps (Gal and Ghahramani 2016), so that the chunks of a
-            stream that are given the same key share it; zoneout draws anew at each step.
+        zoneout: `Zoneout(hidden, cell)`, two rates: with a key which units keep their state is drawn at each step, as
+            in training; without one each keeps this share of it, as in evaluation.
+        key: a key of `jax.random`. Both kinds of dropout draw one mask for all steps (Gal and Ghahramani 2016), so that
+            the chunks of a stream that are given the same key share it; zoneout draws anew at each step.
 
     Returns:
-        One final carry per layer, and the last layer's outputs `(time, *batch, out)`. Chunks equal the whole where no layer is
-        bidirectional; where one is, its `FinalCarries` cannot be passed on, and are refused.
+        One final carry per layer, and the last layer's outputs `(time, *batch, out)`. Chunks equal the whole where no
+        layer is bidirectional; where one is, its `FinalCarries` cannot be passed on, and are refused.
 
     Raises:
-        ValueError: a shape or a value that does not fit, or dropout without a key. TypeError: a dtype or a type that does not fit.
+        ValueError: a shape or a value that does not fit, or dropout without a key. TypeError: a dtype or a type that
+            does not fit.
 
     >>> import jax, jax.numpy as jnp
     >>> from jax_lstm import init_network

@@ -36,7 +36,9 @@ def readout(params: Readout, hs: Float[Array, "*axes out"]) -> Float[Array, "*ax
     if _checks.check_float(hs, "hs") != dtype:
         raise TypeError(f"hs is {hs.dtype}, but params.w is {dtype}: convert one of them with astype")
     if params.w.ndim != 2 or hs.shape[-1:] != params.w.shape[:1]:
-        raise ValueError(f"hs has shape {hs.shape} and params.w {params.w.shape}, expected (*axes, out) and (out, outputs)")
+        raise ValueError(
+            f"hs has shape {hs.shape} and params.w {params.w.shape}, expected (*axes, out) and (out, outputs)"
+        )
     y = jnp.dot(hs, params.w)
     if params.b is None:
         return y
@@ -50,7 +52,8 @@ def readout(params: Readout, hs: Float[Array, "*axes out"]) -> Float[Array, "*ax
 def fit_readout(
     hs: Float[Array, "samples out"], targets: Float[Array, "samples outputs"], *, bias: bool = True
 ) -> Readout:
-    """The readout with the least squared error, in closed form: `min ||hs @ w + b - targets||²`, that of least norm where there are many.
+    """The readout with the least squared error, in closed form: `min ||hs @ w + b - targets||²`, that of least norm
+    where there are many.
 
     Args:
         hs: hidden states `(samples, out)`.
@@ -69,12 +72,15 @@ def fit_readout(
     if _checks.check_float(targets, "targets") != dtype:
         raise TypeError(f"targets is {targets.dtype}, but hs is {dtype}: convert one of them with astype")
     if hs.ndim != 2 or targets.ndim != 2 or hs.shape[0] != targets.shape[0]:
-        raise ValueError(f"hs has shape {hs.shape} and targets {targets.shape}, expected (samples, out) and (samples, outputs)")
+        raise ValueError(
+            f"hs has shape {hs.shape} and targets {targets.shape}, expected (samples, out) and (samples, outputs)"
+        )
     if hs.shape[0] == 0:
         raise ValueError("hs has no samples, expected at least one")
     if not bias:
         return Readout(jnp.linalg.lstsq(hs, targets)[0])
-    # centred, so that the bias is no column of its own: the problem is better conditioned, and the shortest w is of w alone
+    # centered, rather than with a column of ones for the bias: the problem is better conditioned, and the least norm
+    # is that of w, without the bias
     h_mean, y_mean = hs.mean(axis=0, keepdims=True), targets.mean(axis=0, keepdims=True)
     w = jnp.linalg.lstsq(hs - h_mean, targets - y_mean)[0]
     return Readout(w, (y_mean - jnp.dot(h_mean, w))[0])

@@ -1,4 +1,6 @@
-"""Regularizers: each a pure function of an explicit key. What is drawn is an array, so that a stream can be cut anywhere."""
+"""Regularizers: each a pure function of an explicit key. What is drawn is an array, so that a stream can be cut
+anywhere.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 def dropout_mask(
     key: PRNGKeyArray, rate: float | Float[Array, ""], shape: tuple[int, ...], dtype: Any = None
 ) -> Float[Array, "..."]:
-    """A factor of 0 with probability `rate`, else of `1 / (1 - rate)`: one mask for all steps (Gal and Ghahramani 2016).
+    """A factor of 0 with probability `rate`, else of `1 / (1 - rate)`: one mask for all steps (Gal and Ghahramani
+    2016).
 
     Multiply the inputs by a mask `(*batch, features)`, or give `lstm` a `recurrent_mask (*batch, out)`.
 
@@ -43,7 +46,8 @@ def zoneout_masks(
     hidden: float | Float[Array, ""] | None,
     cell: float | Float[Array, ""] | None,
 ) -> Zoneout:
-    """Which units keep their previous state at which step, drawn with the rates `hidden` and `cell` (Krueger et al. 2017).
+    """Which units keep their previous state at which step, drawn with the rates `hidden` and `cell` (Krueger et al.
+    2017).
 
     Args:
         key: a key of `jax.random`.
@@ -54,7 +58,8 @@ def zoneout_masks(
 
     >>> import jax, jax.numpy as jnp
     >>> from jax_lstm import init
-    >>> zoneout_masks(jax.random.key(0), init(jax.random.key(1), 3, 5), jnp.ones((7, 2, 3)), hidden=0.1, cell=0.5).cell.shape
+    >>> params = init(jax.random.key(1), 3, 5)
+    >>> zoneout_masks(jax.random.key(0), params, jnp.ones((7, 2, 3)), hidden=0.1, cell=0.5).cell.shape
     (7, 2, 5)
     """
     sizes = _check_calls.check_sequence(params, xs)
@@ -69,7 +74,8 @@ def zoneout_masks(
 
 
 def drop_connect(key: PRNGKeyArray, params: Params, rate: float | Float[Array, ""]) -> Params:
-    """The parameters with recurrent weights dropped at random, those kept scaled by `1 / (1 - rate)` (Merity et al. 2018).
+    """The parameters with recurrent weights dropped at random, those kept scaled by `1 / (1 - rate)` (Merity et al.
+    2018).
 
     >>> import jax
     >>> from jax_lstm import init

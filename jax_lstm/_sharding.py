@@ -1,4 +1,6 @@
-"""Where the batch is spread over devices, each runs the whole recurrence on its own rows; gradients are summed once, after it."""
+"""Where the batch is spread over devices, each runs the whole recurrence on its own rows; gradients are summed once,
+after it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ BATCH = "batch"
 def over_batch(run: Callable[..., Any], params: Params, shared: Shared, steps: Steps) -> Any:
     """`run(params, shared, steps)`, on each device separately where the batch axes of `steps.x` are sharded.
 
-    An explicit mesh says so in the types. Under an automatic one the first batch axis is taken to lie along the axis named `BATCH`.
+    An explicit mesh says so in the types. Under an automatic one the first batch axis is taken to lie along the axis
+    named `BATCH`.
     """
     mesh, batch = _batch_spec(steps.x)
     if not any(batch) or any(_is_sharded(leaf) for leaf in jax.tree.leaves(params)):
@@ -38,7 +41,9 @@ def over_batch(run: Callable[..., Any], params: Params, shared: Shared, steps: S
 
 
 def _batch_spec(xs: jax.Array) -> tuple[Any, tuple[Any, ...]]:
-    """The mesh of an array `(time, *batch, features)`, and one entry for each batch axis: the mesh axes it lies along, or None."""
+    """The mesh of an array `(time, *batch, features)`, and one entry for each batch axis: the mesh axes it lies along,
+    or None.
+    """
     sharding = jax.typeof(xs).sharding
     mesh, count = sharding.mesh, xs.ndim - 2
     explicit = tuple(sharding.spec)[1 : 1 + count]
@@ -61,7 +66,8 @@ def _reshard(mesh: Any, leaf: jax.Array, spec: PartitionSpec) -> jax.Array:
 def _alone(run: Callable[..., Any]) -> Callable[..., Any]:
     """`run`, with parameters that vary over the devices as the batch does.
 
-    Their gradients are then summed over the devices once, at the end, rather than in every step where they meet the batch.
+    Their gradients are then summed over the devices once, at the end, rather than in every step where they meet the
+    batch.
     """
 
     def alone(params: Params, shared: Shared, steps: Steps) -> Any:
@@ -70,3 +76,15 @@ def _alone(run: Callable[..., Any]) -> Callable[..., Any]:
         return run(jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), params), shared, steps)
 
     return alone
+
+
+def varying_axes(x: jax.Array) -> frozenset:
+    """The mesh axes over which an array inside `shard_map` may differ from device to device."""
+    kind = jax.typeof(x)
+    return kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying
+
+
+def vary(x: jax.Array, axes: frozenset) -> jax.Array:
+    """The array as one that may differ over mesh axes inside `shard_map`."""
+    missing = tuple(axes - varying_axes(x))
+    return jax.lax.pcast(x, missing, to="varying") if missing else x

@@ -1,4 +1,6 @@
-"""One step as a layer takes it: the cell between a reset, which comes before it, and zoneout and the mask, which come after."""
+"""One step as a layer takes it: the cell between a reset, which comes before it, and zoneout and the mask, which come
+after.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from jax_lstm._types import Carry, Params, Trace, Zoneout
 
 
 class Steps(NamedTuple):
-    """What differs from step to step; in a layer every array has a leading time axis, and None stands for what is not used.
+    """What differs from step to step; in a layer every array has a leading time axis, and None stands for what is not
+    used.
 
     Args:
         x: `(*batch, features)`, zero where the step is not valid.
@@ -35,7 +38,8 @@ class Shared(NamedTuple):
         recurrent_mask: `(*batch, out)`, a factor on the hidden state that the products see (variational dropout).
         zoneout: the shares of the previous state that every unit keeps.
         reset_to: the carry that a reset puts back; zeros where None.
-        lengths: integers `(*batch)`, where `valid` says nothing more than they do, for schedules that skip what is not valid.
+        lengths: integers `(*batch)`, where `valid` says nothing more than they do, for schedules that skip what is not
+            valid.
     """
 
     initial: Carry
@@ -61,7 +65,9 @@ def begin_step(shared: Shared, carry: Carry, now: Steps) -> tuple[Carry, jax.Arr
 
 
 def finish_step(shared: Shared, before: Carry, after: Carry, now: Steps) -> Carry:
-    """The carry that the step passes on: the new one, as far as zoneout and the mask let it replace the previous one."""
+    """The carry that the step passes on: the new one, as far as zoneout and the mask let it replace the previous
+    one.
+    """
     return apply_mask(apply_zoneout(shared.zoneout, now.zoneout, before, after), now.valid, before)
 
 
@@ -73,7 +79,9 @@ def apply_reset(carry: Carry, reset: jax.Array | None, reset_to: Carry | None) -
 
 
 def apply_zoneout(shares: Zoneout | None, keep: Zoneout | None, before: Carry, after: Carry) -> Carry:
-    """The new carry with the previous state of the units that `keep` is true for, or with a share of it for every unit."""
+    """The new carry with the previous state of the units that `keep` is true for, or with a share of it for every
+    unit.
+    """
     if keep is not None:
         triples = zip(keep, before, after, strict=True)
         after = Carry(*(new if flags is None else jnp.where(flags, old, new) for flags, old, new in triples))

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float
 
 GATES = ("input", "forget", "candidate", "output")
-"""The order of the gate blocks along the last axis of `w_x`, `w_h` and `b`: i, f, g, o. Coupled layers have no forget block."""
+"""The order of the gate blocks along the last axis of `w_x`, `w_h` and `b`: i, f, g, o. Coupled layers have no forget
+block.
+"""
 
 
 class Carry(NamedTuple):
@@ -47,7 +49,8 @@ class Clip:
 
 
 class LayerNorm(NamedTuple):
-    """Scales and bias of a layer-normalised LSTM (Ba et al. 2016, equations 20 to 22), with 1e-5 added to the variances.
+    """Scales and bias of a layer-normalised LSTM (Ba et al. 2016, equations 20 to 22), with 1e-5 added to the
+    variances.
 
     Args:
         scale_x: `(gates*hidden,)`, scales the normalised `x @ w_x`.
@@ -69,7 +72,8 @@ class LSTMParams(NamedTuple):
         w_x: input weights `(features, 4*hidden)`, gate blocks in the order of `GATES` (`3*hidden` when coupled).
         w_h: recurrent weights `(out, 4*hidden)`, where `out` is `hidden` or the width of the projection.
         b: biases `(4*hidden,)`, or None for none.
-        peephole: `(3, hidden)`, the cell's weights into i, f, o (Gers and Schmidhuber 2000); `(2, hidden)`, i and o, when coupled.
+        peephole: `(3, hidden)`, the cell's weights into i, f, o (Gers and Schmidhuber 2000); `(2, hidden)`, i and o,
+            when coupled.
         projection: `(hidden, out)`, the recurrent projection (Sak et al. 2014).
         norm: layer normalisation.
         coupled: `Coupled()` for a forget gate of one minus the input gate.
@@ -104,7 +108,8 @@ class LSTMParams(NamedTuple):
 class DiagonalParams(NamedTuple):
     """The weights of an LSTM layer whose recurrence is elementwise: each unit sees only its own previous hidden state.
 
-    The fields are those of `LSTMParams`, but for `w_h (4*hidden,)`, one recurrent weight per gate and unit, and no projection.
+    The fields are those of `LSTMParams`, but for `w_h (4*hidden,)`, one recurrent weight per gate and unit, and no
+    projection.
     """
 
     w_x: Float[Array, "features gates_hidden"]
@@ -162,7 +167,9 @@ class FinalCarries(NamedTuple):
 
 
 def directions(value: Any, name: str = "") -> list[tuple[str, Any]]:
-    """The parts of a layer (or of its carry) with their names: both directions of a bidirectional one, else the value itself."""
+    """The parts of a layer (or of its carry) with their names: both directions of a bidirectional one, else the value
+    itself.
+    """
     if isinstance(value, Bidirectional):
         return [(f"{name}.{side}", part) for side, part in zip(value._fields, value, strict=True)]
     return [(name, value)]
@@ -188,8 +195,8 @@ class Zoneout(NamedTuple):
     """What zoneout keeps of the previous state (Krueger et al. 2017); None for nothing.
 
     Args:
-        hidden: booleans `(time, *batch, out)`, true where a unit keeps its previous hidden state, as in training (draw them with
-            `zoneout_masks`); or one number, the share kept by every unit, as in evaluation.
+        hidden: booleans `(time, *batch, out)`, true where a unit keeps its previous hidden state, as in training (draw
+            them with `zoneout_masks`); or one number, the share kept by every unit, as in evaluation.
         cell: the same for the cell state, `(time, *batch, hidden)`.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +15,11 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax_lstm import _checks
 from jax_lstm._sharding import BATCH
 
+Tree = TypeVar("Tree")
+
 
 def use_all_cores(count: int | None = None) -> int:
-    """Make every CPU core a device of its own; call it before the first computation of the process.
+    """Make every CPU core a device; call it before the first computation of the process.
 
     Args:
         count: how many devices; the cores this process may use where None.
@@ -46,21 +49,26 @@ def use_all_cores(count: int | None = None) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep the memory it frees, instead of asking Linux for fresh pages in every call; call it at the top of the program.
+    """Let the process keep the memory it frees, instead of asking Linux for fresh pages in every call; call it at the
+    top of the program.
 
-    First touching a fresh page costs more than the arithmetic on it: gradients on a CPU may be a fifth faster. The price is that the
-    whole process holds the most memory it ever had, hence it is never done unasked. Needs the C library of most Linux systems, glibc.
+    First touching a fresh page costs more than the arithmetic on it: gradients on a CPU may be a fifth faster. The
+    price is that the whole process holds the most memory it ever had, so it is never done unasked. Needs the C
+    library of most Linux systems, glibc.
 
     Raises:
         RuntimeError: another C library.
 
     >>> keep_freed_memory()
     """
-    # of malloc.h: M_TRIM_THRESHOLD, M_MMAP_MAX, and M_ARENA_MAX, as the arenas of other threads than the first are small and map the rest
+    # of malloc.h: M_TRIM_THRESHOLD, M_MMAP_MAX, and M_ARENA_MAX, as the arenas of other threads than the first are
+    # small and map the rest
     settings = {-1: 2**31 - 1, -4: 0, -8: 1}
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is None or not all(mallopt(name, value) for name, value in settings.items()):
-        raise RuntimeError("keep_freed_memory() needs glibc's mallopt, which this system does not have: leave the call out")
+        raise RuntimeError(
+            "keep_freed_memory() needs glibc's mallopt, which this system does not have: leave the call out"
+        )
 
 
 def batch_mesh(devices: Sequence[jax.Device] | None = None, *, explicit: bool = False) -> Mesh:
@@ -74,14 +82,17 @@ def batch_mesh(devices: Sequence[jax.Device] | None = None, *, explicit: bool = 
     ('batch',)
     """
     devices = jax.devices() if devices is None else list(devices)
-    return jax.make_mesh((len(devices),), (BATCH,), axis_types=(AxisType.Explicit if explicit else AxisType.Auto,), devices=devices)
+    return jax.make_mesh(
+        (len(devices),), (BATCH,), axis_types=(AxisType.Explicit if explicit else AxisType.Auto,), devices=devices
+    )
 
 
-def shard_batch(tree, mesh: Mesh | None = None, *, axis: int = 1):
+def shard_batch(tree: Tree, mesh: Mesh | None = None, *, axis: int = 1) -> Tree:
     """The arrays of a tree, their batch axis spread over the mesh; works on values and, inside `jit`, on tracers.
 
     Args:
-        tree: arrays that have the batch at `axis`: 1 for `xs (time, batch, features)`, 0 for `lengths (batch)` and carries.
+        tree: arrays that have the batch at `axis`: 1 for `xs (time, batch, features)`, 0 for `lengths (batch)` and
+            carries.
         mesh: where to; `batch_mesh()` where None.
         axis: the batch axis of every array in the tree.
 
@@ -97,7 +108,7 @@ def shard_batch(tree, mesh: Mesh | None = None, *, axis: int = 1):
     return _place(tree, mesh, PartitionSpec(*(None,) * axis, BATCH))
 
 
-def replicate(tree, mesh: Mesh | None = None):
+def replicate(tree: Tree, mesh: Mesh | None = None) -> Tree:
     """The arrays of a tree, whole on every device of the mesh: parameters, optimiser states.
 
     >>> import jax.numpy as jnp
@@ -107,12 +118,16 @@ def replicate(tree, mesh: Mesh | None = None):
     return _place(tree, batch_mesh() if mesh is None else mesh, PartitionSpec())
 
 
-def _place(tree, mesh: Mesh, spec: PartitionSpec):
+def _place(tree: Tree, mesh: Mesh, spec: PartitionSpec) -> Tree:
     sharding = NamedSharding(mesh, spec)
 
-    def place(leaf):
+    def place(leaf: Any) -> Any:
         if isinstance(leaf, jax.core.Tracer):
-            return jax.sharding.reshard(leaf, sharding) if mesh.are_all_axes_explicit else jax.lax.with_sharding_constraint(leaf, sharding)
+            return (
+                jax.sharding.reshard(leaf, sharding)
+                if mesh.are_all_axes_explicit
+                else jax.lax.with_sharding_constraint(leaf, sharding)
+            )
         if sharding.is_fully_addressable or (isinstance(leaf, jax.Array) and not leaf.is_fully_addressable):
             return jax.device_put(leaf, sharding)
         # several processes, each of which has the whole array and keeps its share

@@ -1,4 +1,6 @@
-"""What every test runs under: strict types and ranks, eight simulated CPU devices, random cases whose seed is printed on failure."""
+"""What every test runs under: strict types and ranks, eight simulated CPU devices, random cases whose seed is printed
+on failure.
+"""
 
 import jax
 import pytest
@@ -11,7 +13,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # the tests run each program a few times: what LLVM's costly passes save in them is less than what the passes take;
 # test_as_shipped.py has them
 jax.config.update("jax_disable_most_optimizations", True)
-# before JAX starts, so for all tests; an array lives on one device unless a test shards it, so the others see no difference
+# before JAX starts, so for all tests; an array lives on one device unless a test shards it, so the others see no
+# difference
 jax.config.update("jax_num_cpu_devices", 8)
 
 collect_ignore = ["fixtures"]  # its script needs every framework, and is no test
@@ -20,7 +23,8 @@ SHIPPED_CHUNK = registry.CHUNK
 # sixteen steps per chunk would make one chunk of most tests' sequences: with two they have several, and a rest
 registry.CHUNK = 2
 
-# the first example of a test compiles, hence no deadline; no database, so that a run leaves no files and depends on none
+# the first example of a test compiles, hence no deadline; no database, so that a run leaves no files and depends on
+# none
 phases = [phase for phase in Phase if phase is not Phase.explain]  # explaining a failure runs it hundreds of times
 common = {"deadline": None, "database": None, "derandomize": False, "print_blob": True, "phases": phases}
 settings.register_profile("quick", max_examples=5, **common)
@@ -28,7 +32,9 @@ settings.register_profile("exhaustive", max_examples=25, **common)
 
 
 def pytest_addoption(parser):
-    parser.addoption("--exhaustive", action="store_true", help="every schedule under every law, and more random cases of each")
+    parser.addoption(
+        "--exhaustive", action="store_true", help="every schedule under every law, and more random cases of each"
+    )
 
 
 def pytest_configure(config):

@@ -1,6 +1,8 @@
-"""The LSTM once more, for the tests to compare with: float64 NumPy, one row of the batch after the other, one step after the other.
+"""The LSTM once more, for the tests to compare with: float64 NumPy, one row of the batch after the other, one step
+after the other.
 
-It reads the fields of the parameters and nothing else of the package. Gate blocks stand in the order input, forget, candidate, output.
+It reads the fields of the parameters and nothing else of the package. Gate blocks stand in the order input, forget,
+candidate, output.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import numpy as np
 
 
 class Result(NamedTuple):
-    """The last carry `h (*batch, out)`, `c (*batch, hidden)`, and for each of the six names its values `(time, *batch, size)`."""
+    """The last carry `h (*batch, out)`, `c (*batch, hidden)`, and for each of the six names its values `(time, *batch,
+    size)`.
+    """
 
     h: np.ndarray
     c: np.ndarray
@@ -36,11 +40,15 @@ def lstm(
     recurrent_mask=None,
     zoneout=(None, None),
 ) -> Result:
-    """A layer over `xs (time, *batch, features)`; the arguments are those of the package's `lstm`, with the carry as two arrays."""
+    """A layer over `xs (time, *batch, features)`; the arguments are those of the package's `lstm`, with the carry as
+    two arrays.
+    """
     hidden = params.w_x.shape[1] // (4 if params.coupled is None else 3)
     out = hidden if params.projection is None else params.projection.shape[1]
     time, *batch, _ = xs.shape
-    sizes = dict.fromkeys(("forget_gate", "input_gate", "candidate", "cell_state", "output_gate"), hidden) | {"hidden_state": out}
+    sizes = dict.fromkeys(("forget_gate", "input_gate", "candidate", "cell_state", "output_gate"), hidden) | {
+        "hidden_state": out
+    }
     values = {name: np.zeros((time, *batch, size)) for name, size in sizes.items()}
     last_h, last_c = np.zeros((*batch, out)), np.zeros((*batch, hidden))
 
@@ -48,7 +56,11 @@ def lstm(
         first_h = np.zeros(out) if h is None else np.asarray(h, float)[row]
         first_c = np.zeros(hidden) if c is None else np.asarray(c, float)[row]
         h_now, c_now = first_h, first_c
-        back = (np.zeros(out), np.zeros(hidden)) if reset_to is None else tuple(np.asarray(part, float)[row] for part in reset_to)
+        back = (
+            (np.zeros(out), np.zeros(hidden))
+            if reset_to is None
+            else tuple(np.asarray(part, float)[row] for part in reset_to)
+        )
         for t in reversed(range(time)) if reverse else range(time):
             at = (t, *row)
             if resets is not None and resets[at]:

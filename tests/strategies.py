@@ -1,4 +1,6 @@
-"""Random calls of a layer: few shapes and sets of options, so that compiled code is used again, and any values, masks and resets."""
+"""Random calls of a layer: few shapes and sets of options, so that compiled code is used again, and any values, masks
+and resets.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,13 @@ from jax_lstm import Carry, Clip, Zoneout, init
 
 # the kernels, which are for some platforms, dtypes and variants alone, have tests of their own
 SCHEDULES = ("scan", "unrolled", "deferred", "chunked", "checkpointed")
-LONG = tuple(schedule for schedule in SCHEDULES if schedule != "unrolled")  # those fit to be compiled for a thousand steps
+LONG = tuple(
+    schedule for schedule in SCHEDULES if schedule != "unrolled"
+)  # those fit to be compiled for a thousand steps
 USUAL = ("scan", "chunked")
-"""The two whose code differs most, which every law meets by default: `deferred` is `chunked` with one chunk, `checkpointed` runs
-`deferred` again, `unrolled` is `scan` without its loop. The others meet every law with `--exhaustive`.
+"""The two whose code differs most, which every law meets by default: `deferred` is `chunked` with one chunk,
+`checkpointed` runs `deferred` again, `unrolled` is `scan` without its loop. The others meet every law with
+`--exhaustive`.
 """
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -31,7 +36,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "norm": {"norm": True},
     "diagonal": {"diagonal": True},
     "clip": {"clip": Clip(cell=0.4, gates=0.9)},
-    "all but diagonal": {"peephole": True, "projection": 2, "coupled": True, "norm": True, "clip": Clip(cell=0.6, gates=1.2)},
+    "all but diagonal": {
+        "peephole": True,
+        "projection": 2,
+        "coupled": True,
+        "norm": True,
+        "clip": Clip(cell=0.6, gates=1.2),
+    },
     "all but projection": {"peephole": True, "diagonal": True, "norm": True, "clip": Clip(cell=0.6, gates=1.2)},
 }
 
@@ -80,6 +91,11 @@ def usually(values, usual):
     return [value if value in usual else pytest.param(value, marks=pytest.mark.exhaustive) for value in values]
 
 
+def usual_pairs(pairs, usual):
+    """The same for pairs of values."""
+    return [pytest.param(*pair, marks=() if pair in usual else pytest.mark.exhaustive) for pair in pairs]
+
+
 every_schedule = pytest.mark.parametrize("schedule", usually(SCHEDULES, USUAL))
 every_case = pytest.mark.parametrize("case", usually(CASES, USUAL_CASES), ids=str)
 
@@ -101,12 +117,16 @@ def structure(variant: str, features: int, hidden: int):
 
 def make_params(generator, variant: str, features: int, hidden: int, scale: float = 0.7):
     """Parameters with every array drawn, so that no term of a variant is zero or one by its initialisation."""
-    return jax.tree.map(lambda leaf: scale * generator.standard_normal(leaf.shape), structure(variant, features, hidden))
+    return jax.tree.map(
+        lambda leaf: scale * generator.standard_normal(leaf.shape), structure(variant, features, hidden)
+    )
 
 
 @st.composite
 def calls(draw, case: Case) -> Call:
-    """A call of the case. Masks, lengths, resets and shares are drawn one by one, so that a failure shrinks; other values by a seed."""
+    """A call of the case. Masks, lengths, resets and shares are drawn one by one, so that a failure shrinks; other
+    values by a seed.
+    """
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     params = make_params(generator, case.variant, case.features, case.hidden)
     out = case.hidden if params.projection is None else params.projection.shape[1]

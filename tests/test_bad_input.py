@@ -1,4 +1,6 @@
-"""Wrong calls, each refused with a message that names the argument, what it is and what was expected: at once, and while tracing."""
+"""Wrong calls, each refused with a message that names the argument, what it is and what was expected: at once, and
+while tracing.
+"""
 
 import re
 
@@ -57,7 +59,11 @@ def params(**fields):
 WRONG = {
     # the parameters of a layer
     "no parameters": (at(lstm, None, XS), TypeError, "params is None, expected LSTMParams or DiagonalParams"),
-    "a dictionary": (at(lstm, PARAMS._asdict(), XS), TypeError, "params is a dict, expected LSTMParams or DiagonalParams"),
+    "a dictionary": (
+        at(lstm, PARAMS._asdict(), XS),
+        TypeError,
+        "params is a dict, expected LSTMParams or DiagonalParams",
+    ),
     "a pair of layers": (at(lstm, BOTH_WAYS[0], XS), TypeError, "params is a Bidirectional, expected LSTMParams"),
     "no w_x": (at(lstm, params(w_x=None), XS), TypeError, "params.w_x is None, expected an array"),
     "no w_h": (at(lstm, params(w_h=None), XS), TypeError, "params.w_h is None, expected an array"),
@@ -66,18 +72,42 @@ WRONG = {
         TypeError,
         "params.w_x is int32, expected a floating-point array",
     ),
-    "mixed weights": (at(lstm, params(b=jnp.ones(12, jnp.bfloat16)), XS), TypeError, "params.b is bfloat16, but params.w_x is float32"),
+    "mixed weights": (
+        at(lstm, params(b=jnp.ones(12, jnp.bfloat16)), XS),
+        TypeError,
+        "params.b is bfloat16, but params.w_x is float32",
+    ),
     "stacked weights": (
         at(lstm, params(w_x=jnp.ones((7, 2, 12))), XS),
         ValueError,
         "params.w_x has shape (7, 2, 12), expected (features, 4*hidden)",
     ),
-    "ten columns": (at(lstm, params(w_x=jnp.ones((2, 10))), XS), ValueError, "params.w_x has shape (2, 10), expected 4 gate blocks"),
-    "no units": (at(lstm, params(w_x=jnp.ones((2, 0))), XS), ValueError, "params.w_x has shape (2, 0), expected 4 gate blocks"),
-    "w_h of another layer": (at(lstm, params(w_h=jnp.ones((4, 16))), XS), ValueError, "params.w_h has shape (4, 16), expected (3, 12)"),
-    "a vector w_h": (at(lstm, params(w_h=jnp.ones(12)), XS), ValueError, "params.w_h has shape (12,), expected (3, 12)"),
+    "ten columns": (
+        at(lstm, params(w_x=jnp.ones((2, 10))), XS),
+        ValueError,
+        "params.w_x has shape (2, 10), expected 4 gate blocks",
+    ),
+    "no units": (
+        at(lstm, params(w_x=jnp.ones((2, 0))), XS),
+        ValueError,
+        "params.w_x has shape (2, 0), expected 4 gate blocks",
+    ),
+    "w_h of another layer": (
+        at(lstm, params(w_h=jnp.ones((4, 16))), XS),
+        ValueError,
+        "params.w_h has shape (4, 16), expected (3, 12)",
+    ),
+    "a vector w_h": (
+        at(lstm, params(w_h=jnp.ones(12)), XS),
+        ValueError,
+        "params.w_h has shape (12,), expected (3, 12)",
+    ),
     "two biases": (at(lstm, params(b=jnp.ones((2, 12))), XS), ValueError, "params.b has shape (2, 12), expected (12,)"),
-    "wrong peepholes": (at(lstm, params(peephole=jnp.ones((3, 4))), XS), ValueError, "params.peephole has shape (3, 4), expected (3, 3)"),
+    "wrong peepholes": (
+        at(lstm, params(peephole=jnp.ones((3, 4))), XS),
+        ValueError,
+        "params.peephole has shape (3, 4), expected (3, 3)",
+    ),
     "coupled peepholes": (
         at(lstm, init(KEY, 2, 3, coupled=True)._replace(peephole=jnp.ones((3, 3))), XS),
         ValueError,
@@ -103,7 +133,11 @@ WRONG = {
         ValueError,
         "params.clip.cell is -1.0, expected a positive number, or None",
     ),
-    "a clip in text": (at(lstm, params(clip=Clip(gates="1")), XS), ValueError, "params.clip.gates is '1', expected a positive number"),
+    "a clip in text": (
+        at(lstm, params(clip=Clip(gates="1")), XS),
+        ValueError,
+        "params.clip.gates is '1', expected a positive number",
+    ),
     # the input
     "a list": (at(lstm, PARAMS, [[1.0, 2.0]]), TypeError, "xs is a list, expected an array: wrap it in jnp.asarray"),
     "a list of lengths": (
@@ -116,10 +150,26 @@ WRONG = {
         TypeError,
         "mask is a list, expected an array: wrap it in jnp.asarray",
     ),
-    "integer inputs": (at(lstm, PARAMS, jnp.ones((5, 2), int)), TypeError, "xs is int32, expected a floating-point array: convert it"),
-    "boolean inputs": (at(lstm, PARAMS, jnp.ones((5, 2), bool)), TypeError, "xs is bool, expected a floating-point array"),
-    "complex inputs": (at(lstm, PARAMS, jnp.ones((5, 2), complex)), TypeError, "xs is complex64, expected a floating-point array"),
-    "mixed dtypes": (at(lstm, PARAMS, XS.astype(jnp.bfloat16)), TypeError, "xs is bfloat16, but params are float32: convert one of them"),
+    "integer inputs": (
+        at(lstm, PARAMS, jnp.ones((5, 2), int)),
+        TypeError,
+        "xs is int32, expected a floating-point array: convert it",
+    ),
+    "boolean inputs": (
+        at(lstm, PARAMS, jnp.ones((5, 2), bool)),
+        TypeError,
+        "xs is bool, expected a floating-point array",
+    ),
+    "complex inputs": (
+        at(lstm, PARAMS, jnp.ones((5, 2), complex)),
+        TypeError,
+        "xs is complex64, expected a floating-point array",
+    ),
+    "mixed dtypes": (
+        at(lstm, PARAMS, XS.astype(jnp.bfloat16)),
+        TypeError,
+        "xs is bfloat16, but params are float32: convert one of them",
+    ),
     "a flat series": (
         at(lstm, PARAMS, jnp.ones(5)),
         ValueError,
@@ -136,15 +186,27 @@ WRONG = {
         "xs has shape (0, 4, 2): an empty sequence, expected at least one step",
     ),
     # the carry
-    "a plain pair": (at(lstm, PARAMS, XS, (CARRY.h, CARRY.c)), TypeError, "carry is a tuple, expected Carry(h, c): wrap the pair"),
+    "a plain pair": (
+        at(lstm, PARAMS, XS, (CARRY.h, CARRY.c)),
+        TypeError,
+        "carry is a tuple, expected Carry(h, c): wrap the pair",
+    ),
     "an array": (at(lstm, PARAMS, XS, CARRY.h), TypeError, "carry is an array of shape (4, 3), expected Carry(h, c)"),
-    "a carry of both directions": (at(lstm, PARAMS, XS, FINAL), TypeError, "carry belongs to a bidirectional layer, expected Carry(h, c)"),
+    "a carry of both directions": (
+        at(lstm, PARAMS, XS, FINAL),
+        TypeError,
+        "carry belongs to a bidirectional layer, expected Carry(h, c)",
+    ),
     "another batch": (
         at(lstm, PARAMS, XS, jax.tree.map(lambda leaf: leaf[:2], CARRY)),
         ValueError,
         "carry.h has shape (2, 3), expected (*batch, size) = (4, 3)",
     ),
-    "another layer's carry": (at(lstm, PARAMS, XS, CARRY._replace(c=jnp.zeros((4, 5)))), ValueError, "carry.c has shape (4, 5), expected"),
+    "another layer's carry": (
+        at(lstm, PARAMS, XS, CARRY._replace(c=jnp.zeros((4, 5)))),
+        ValueError,
+        "carry.c has shape (4, 5), expected",
+    ),
     "a carry in half precision": (
         at(lstm, PARAMS, XS, CARRY._replace(c=jnp.zeros((4, 3), jnp.bfloat16))),
         TypeError,
@@ -161,9 +223,21 @@ WRONG = {
         ValueError,
         "lengths and mask are both given, expected one",
     ),
-    "fractional lengths": (at(lstm, PARAMS, XS, lengths=jnp.ones(4)), TypeError, "lengths is float32, expected integers"),
-    "boolean lengths": (at(lstm, PARAMS, XS, lengths=jnp.ones(4, bool)), TypeError, "lengths is bool, expected integers"),
-    "one length": (at(lstm, PARAMS, XS, lengths=jnp.array(5)), ValueError, "lengths has shape (), expected the batch axes of xs, (4,)"),
+    "fractional lengths": (
+        at(lstm, PARAMS, XS, lengths=jnp.ones(4)),
+        TypeError,
+        "lengths is float32, expected integers",
+    ),
+    "boolean lengths": (
+        at(lstm, PARAMS, XS, lengths=jnp.ones(4, bool)),
+        TypeError,
+        "lengths is bool, expected integers",
+    ),
+    "one length": (
+        at(lstm, PARAMS, XS, lengths=jnp.array(5)),
+        ValueError,
+        "lengths has shape (), expected the batch axes of xs, (4,)",
+    ),
     "too few lengths": (
         at(lstm, PARAMS, XS, lengths=jnp.ones(3, int)),
         ValueError,
@@ -174,7 +248,11 @@ WRONG = {
         ValueError,
         "lengths lie in [0, 6], expected [0, 5], as xs has 5 steps",
     ),
-    "negative lengths": (at(lstm, PARAMS, XS, lengths=jnp.array([1, 2, -1, 0])), ValueError, "lengths lie in [-1, 2], expected [0, 5]"),
+    "negative lengths": (
+        at(lstm, PARAMS, XS, lengths=jnp.array([1, 2, -1, 0])),
+        ValueError,
+        "lengths lie in [-1, 2], expected [0, 5]",
+    ),
     "a mask of numbers": (
         at(lstm, PARAMS, XS, mask=jnp.ones((5, 4))),
         TypeError,
@@ -190,7 +268,11 @@ WRONG = {
         ValueError,
         "mask has shape (5, 4, 2), expected (time, *batch)",
     ),
-    "resets of numbers": (at(lstm, PARAMS, XS, resets=jnp.zeros((5, 4), int)), TypeError, "resets is int32, expected booleans"),
+    "resets of numbers": (
+        at(lstm, PARAMS, XS, resets=jnp.zeros((5, 4), int)),
+        TypeError,
+        "resets is int32, expected booleans",
+    ),
     "resets for all rows at once": (
         at(lstm, PARAMS, XS, resets=MASK[:, 0]),
         ValueError,
@@ -217,8 +299,16 @@ WRONG = {
         TypeError,
         "recurrent_mask is bool, expected a floating-point array",
     ),
-    "a pair for zoneout": (at(lstm, PARAMS, XS, zoneout=(0.1, 0.1)), TypeError, "zoneout is a tuple, expected Zoneout(hidden, cell)"),
-    "a zoneout of one": (at(lstm, PARAMS, XS, zoneout=Zoneout(1.0, 0.1)), ValueError, "zoneout.hidden is 1.0, expected a number in [0, 1)"),
+    "a pair for zoneout": (
+        at(lstm, PARAMS, XS, zoneout=(0.1, 0.1)),
+        TypeError,
+        "zoneout is a tuple, expected Zoneout(hidden, cell)",
+    ),
+    "a zoneout of one": (
+        at(lstm, PARAMS, XS, zoneout=Zoneout(1.0, 0.1)),
+        ValueError,
+        "zoneout.hidden is 1.0, expected a number in [0, 1)",
+    ),
     "zoneout by half a cell": (
         at(lstm, PARAMS, XS, zoneout=Zoneout(0.1, jnp.ones((5, 4, 2), bool))),
         ValueError,
@@ -230,34 +320,106 @@ WRONG = {
         "zoneout.hidden is float32, expected booleans, or one number",
     ),
     "an unknown schedule": (at(lstm, PARAMS, XS, schedule="fastest"), ValueError, "schedule is 'fastest', expected"),
-    "a schedule that is no name": (at(lstm, PARAMS, XS, schedule=3), (TypeError, ValueError), "schedule is 3, expected"),
-    "an unknown schedule of a network": (at(network, NETWORK, XS, schedule="fastest"), ValueError, "schedule is 'fastest', expected"),
+    "a schedule that is no name": (
+        at(lstm, PARAMS, XS, schedule=3),
+        (TypeError, ValueError),
+        "schedule is 3, expected",
+    ),
+    "an unknown schedule of a network": (
+        at(network, NETWORK, XS, schedule="fastest"),
+        ValueError,
+        "schedule is 'fastest', expected",
+    ),
     # one step, the trace, a carry of zeros
-    "a step of other features": (at(cell, PARAMS, CARRY, jnp.ones((4, 3))), ValueError, "x has shape (4, 3), expected (*batch, features)"),
-    "a step in half precision": (at(cell, PARAMS, CARRY, XS[0].astype(jnp.bfloat16)), TypeError, "x is bfloat16, but params are float32"),
-    "a scalar step": (at(cell, PARAMS, CARRY, jnp.float32(1)), ValueError, "x has shape (), expected (*batch, features)"),
+    "a step of other features": (
+        at(cell, PARAMS, CARRY, jnp.ones((4, 3))),
+        ValueError,
+        "x has shape (4, 3), expected (*batch, features)",
+    ),
+    "a step in half precision": (
+        at(cell, PARAMS, CARRY, XS[0].astype(jnp.bfloat16)),
+        TypeError,
+        "x is bfloat16, but params are float32",
+    ),
+    "a scalar step": (
+        at(cell, PARAMS, CARRY, jnp.float32(1)),
+        ValueError,
+        "x has shape (), expected (*batch, features)",
+    ),
     "a step's carry without batch": (
         at(cell, PARAMS, Carry(jnp.zeros(3), jnp.zeros(3)), XS[0]),
         ValueError,
         "carry.h has shape (3,), expected",
     ),
-    "a trace without features": (at(trace, PARAMS, jnp.ones(5)), ValueError, "xs has shape (5,), expected (time, *batch, features)"),
-    "a traced mask of numbers": (at(trace, PARAMS, XS, mask=jnp.ones((5, 4))), TypeError, "mask is float32, expected booleans"),
-    "zeros for an array": (at(zero_carry, PARAMS, XS), TypeError, "batch_shape is an array of shape (5, 4, 2), expected a tuple of sizes"),
-    "zeros for half a row": (at(zero_carry, PARAMS, (0.5,)), TypeError, "batch_shape[0] is 0.5, expected a whole number"),
-    "no features": (at(lstm, params(w_x=jnp.ones((0, 12))), XS), ValueError, "params.w_x has shape (0, 12), expected at least one feature"),
-    "a step of both directions": (at(network_step, BOTH_WAYS, (FINAL,), XS[0]), ValueError, "layers[0] is bidirectional, expected one direction"),
-    "an infinite clip": (at(lstm, params(clip=Clip(cell=float("inf"))), XS), ValueError, "params.clip.cell is inf, expected a positive number"),
+    "a trace without features": (
+        at(trace, PARAMS, jnp.ones(5)),
+        ValueError,
+        "xs has shape (5,), expected (time, *batch, features)",
+    ),
+    "a traced mask of numbers": (
+        at(trace, PARAMS, XS, mask=jnp.ones((5, 4))),
+        TypeError,
+        "mask is float32, expected booleans",
+    ),
+    "zeros for an array": (
+        at(zero_carry, PARAMS, XS),
+        TypeError,
+        "batch_shape is an array of shape (5, 4, 2), expected a tuple of sizes",
+    ),
+    "zeros for half a row": (
+        at(zero_carry, PARAMS, (0.5,)),
+        TypeError,
+        "batch_shape[0] is 0.5, expected a whole number",
+    ),
+    "no features": (
+        at(lstm, params(w_x=jnp.ones((0, 12))), XS),
+        ValueError,
+        "params.w_x has shape (0, 12), expected at least one feature",
+    ),
+    "a step of both directions": (
+        at(network_step, BOTH_WAYS, (FINAL,), XS[0]),
+        ValueError,
+        "layers[0] is bidirectional, expected one direction",
+    ),
+    "an infinite clip": (
+        at(lstm, params(clip=Clip(cell=float("inf"))), XS),
+        ValueError,
+        "params.clip.cell is inf, expected a positive number",
+    ),
     # networks
     "a bare layer": (at(network, PARAMS, XS), TypeError, "layers is a LSTMParams, expected a tuple of layers"),
     "no layers": (at(network, (), XS), TypeError, "layers is a tuple, expected a tuple of layers, at least one"),
     "a layer of another kind": (at(network, (PARAMS, 3.0), XS), TypeError, "layers[1] is"),
-    "layers that do not follow": (at(network, (PARAMS, PARAMS), XS), ValueError, "layers[1] takes 2 features, but layers[0] has 3"),
-    "layers that do not fit xs": (at(network, NETWORK, jnp.ones((5, 4, 7))), ValueError, "layers[0] takes 2 features, but xs has 7"),
-    "a flat series for a network": (at(network, NETWORK, jnp.ones(5)), ValueError, "xs has shape (5,), expected (time, *batch, features)"),
-    "an empty sequence for a network": (at(network, NETWORK, jnp.ones((0, 4, 2))), ValueError, "xs has shape (0, 4, 2): an empty sequence"),
-    "a carry for another stack": (at(network, NETWORK, XS, (CARRY,)), ValueError, "carries has 1 entries, expected one per layer, 2"),
-    "a bare carry": (at(network, NETWORK, XS, CARRY), TypeError, "carries is a Carry, expected a tuple of one carry per layer"),
+    "layers that do not follow": (
+        at(network, (PARAMS, PARAMS), XS),
+        ValueError,
+        "layers[1] takes 2 features, but layers[0] has 3",
+    ),
+    "layers that do not fit xs": (
+        at(network, NETWORK, jnp.ones((5, 4, 7))),
+        ValueError,
+        "layers[0] takes 2 features, but xs has 7",
+    ),
+    "a flat series for a network": (
+        at(network, NETWORK, jnp.ones(5)),
+        ValueError,
+        "xs has shape (5,), expected (time, *batch, features)",
+    ),
+    "an empty sequence for a network": (
+        at(network, NETWORK, jnp.ones((0, 4, 2))),
+        ValueError,
+        "xs has shape (0, 4, 2): an empty sequence",
+    ),
+    "a carry for another stack": (
+        at(network, NETWORK, XS, (CARRY,)),
+        ValueError,
+        "carries has 1 entries, expected one per layer, 2",
+    ),
+    "a bare carry": (
+        at(network, NETWORK, XS, CARRY),
+        TypeError,
+        "carries is a Carry, expected a tuple of one carry per layer",
+    ),
     "carries of other units": (
         at(network, NETWORK, XS, (CARRY, CARRY._replace(h=jnp.zeros((4, 7))))),
         ValueError,
@@ -298,7 +460,11 @@ WRONG = {
         ValueError,
         "recurrent_dropout is 0.5 without a key",
     ),
-    "a rate of one": (at(network, NETWORK, XS, dropout=1.0, key=KEY), ValueError, "dropout is 1.0, expected a number in [0, 1)"),
+    "a rate of one": (
+        at(network, NETWORK, XS, dropout=1.0, key=KEY),
+        ValueError,
+        "dropout is 1.0, expected a number in [0, 1)",
+    ),
     "a negative rate": (
         at(network, NETWORK, XS, recurrent_dropout=-0.1, key=KEY),
         ValueError,
@@ -309,9 +475,21 @@ WRONG = {
         TypeError,
         "dropout is 'half', a str, expected a number in [0, 1)",
     ),
-    "a rate of true": (at(network, NETWORK, XS, dropout=True, key=KEY), TypeError, "dropout is True, a bool, expected a number in [0, 1)"),
-    "no rate at all": (at(network, NETWORK, XS, dropout=None, key=KEY), TypeError, "dropout is None, expected a number in [0, 1)"),
-    "a rate for zoneout": (at(network, NETWORK, XS, zoneout=0.1, key=KEY), TypeError, "zoneout is 0.1, a float, expected Zoneout(hidden, cell)"),
+    "a rate of true": (
+        at(network, NETWORK, XS, dropout=True, key=KEY),
+        TypeError,
+        "dropout is True, a bool, expected a number in [0, 1)",
+    ),
+    "no rate at all": (
+        at(network, NETWORK, XS, dropout=None, key=KEY),
+        TypeError,
+        "dropout is None, expected a number in [0, 1)",
+    ),
+    "a rate for zoneout": (
+        at(network, NETWORK, XS, zoneout=0.1, key=KEY),
+        TypeError,
+        "zoneout is 0.1, a float, expected Zoneout(hidden, cell)",
+    ),
     "a zoneout rate of two": (
         at(network, NETWORK, XS, zoneout=Zoneout(0.1, 2.0), key=KEY),
         ValueError,
@@ -322,18 +500,30 @@ WRONG = {
         TypeError,
         "key is 3, an int, expected one key: jax.random.key(0)",
     ),
-    "a traced network's mask": (at(trace_network, NETWORK, XS, mask=MASK.T), ValueError, "mask has shape (4, 5), expected (time, *batch)"),
+    "a traced network's mask": (
+        at(trace_network, NETWORK, XS, mask=MASK.T),
+        ValueError,
+        "mask has shape (4, 5), expected (time, *batch)",
+    ),
     # initialisers
     "a number to begin with": (at(init, 0, 2, 3), TypeError, "key is 0, an int, expected one key: jax.random.key(0)"),
     "a number for a stack": (at(init_network, 0, 2, [3]), TypeError, "key is 0, an int, expected one key"),
     "two keys": (at(init, jax.random.split(KEY), 2, 3), TypeError, "key is an array of shape (2,), expected one key"),
     "a float for a key": (at(dropout_mask, 0.5, 0.5, (3,)), TypeError, "key is 0.5, a float, expected one key"),
-    "no key for zoneout": (at(zoneout_masks, None, PARAMS, XS, hidden=0.1, cell=0.1), TypeError, "key is None, expected one key"),
+    "no key for zoneout": (
+        at(zoneout_masks, None, PARAMS, XS, hidden=0.1, cell=0.1),
+        TypeError,
+        "key is None, expected one key",
+    ),
     "no key for chrono": (at(chrono, None, PARAMS, 10), TypeError, "key is None, expected one key"),
     "no hidden units": (at(init, KEY, 2, 0), ValueError, "hidden is 0, expected at least 1"),
     "half a feature": (at(init, KEY, 0.5, 3), TypeError, "features is 0.5, expected a whole number"),
     "true features": (at(init, KEY, True, 3), TypeError, "features is True, expected a whole number"),
-    "integer parameters": (at(init, KEY, 2, 3, dtype=int), TypeError, "dtype is int32, expected a floating-point dtype"),
+    "integer parameters": (
+        at(init, KEY, 2, 3, dtype=int),
+        TypeError,
+        "dtype is int32, expected a floating-point dtype",
+    ),
     "no projection": (at(init, KEY, 2, 3, projection=0), ValueError, "projection is 0, expected at least 1"),
     "a diagonal projection": (
         at(init, KEY, 2, 3, projection=2, diagonal=True),
@@ -350,21 +540,49 @@ WRONG = {
         ValueError,
         "forget_bias is 2.0 on a layer that has none",
     ),
-    "one size for a stack": (at(init_network, KEY, 2, 3), ValueError, "hidden is 3, expected one size per layer, as in [64, 64]"),
+    "one size for a stack": (
+        at(init_network, KEY, 2, 3),
+        ValueError,
+        "hidden is 3, expected one size per layer, as in [64, 64]",
+    ),
     "no sizes": (at(init_network, KEY, 2, []), ValueError, "hidden is [], expected one size per layer"),
     "uniform in nothing": (at(uniform, 0), ValueError, "hidden is 0, expected at least 1"),
-    "chrono without biases": (at(chrono, KEY, params(b=None), 10), ValueError, "params.b is None, expected biases to set"),
-    "chrono of two steps": (at(chrono, KEY, PARAMS, 2), ValueError, "longest is 2, expected a number of steps of at least 3"),
+    "chrono without biases": (
+        at(chrono, KEY, params(b=None), 10),
+        ValueError,
+        "params.b is None, expected biases to set",
+    ),
+    "chrono of two steps": (
+        at(chrono, KEY, PARAMS, 2),
+        ValueError,
+        "longest is 2, expected a number of steps of at least 3",
+    ),
     # the notebook's dictionary
     "a missing gate": (
         at(from_gates, {"forget": (1, 1, 1)}),
         ValueError,
         "gates has no 'input' and has no 'cell' and has no 'output', expected",
     ),
-    "an unknown gate": (at(from_gates, GATES | {"reset": (1, 1, 1)}), ValueError, "gates has an unknown 'reset', expected the keys input,"),
-    "a list of gates": (at(from_gates, [1, 2]), TypeError, "gates is a list, expected a mapping with the keys input, forget, cell, output"),
-    "a gate without a bias": (at(from_gates, GATES | {"cell": (1, 2)}), ValueError, "gates['cell'] is (1, 2), expected three values"),
-    "a gate in text": (at(from_gates, GATES | {"cell": (1, "2", 3)}), TypeError, "gates['cell']: U is '2', expected a number or an array"),
+    "an unknown gate": (
+        at(from_gates, GATES | {"reset": (1, 1, 1)}),
+        ValueError,
+        "gates has an unknown 'reset', expected the keys input,",
+    ),
+    "a list of gates": (
+        at(from_gates, [1, 2]),
+        TypeError,
+        "gates is a list, expected a mapping with the keys input, forget, cell, output",
+    ),
+    "a gate without a bias": (
+        at(from_gates, GATES | {"cell": (1, 2)}),
+        ValueError,
+        "gates['cell'] is (1, 2), expected three values",
+    ),
+    "a gate in text": (
+        at(from_gates, GATES | {"cell": (1, "2", 3)}),
+        TypeError,
+        "gates['cell']: U is '2', expected a number or an array",
+    ),
     "gates of different sizes": (
         at(from_gates, GATES | {"cell": (np.ones((1, 2)), np.eye(2), np.ones(2))}),
         ValueError,
@@ -377,10 +595,26 @@ WRONG = {
     ),
     # regularisers by themselves
     "a dropout rate of one": (at(dropout_mask, KEY, 1.0, (3,)), ValueError, "rate is 1.0, expected a number in [0, 1)"),
-    "a dropout mask of integers": (at(dropout_mask, KEY, 0.5, (3,), int), TypeError, "dtype is int32, expected a floating-point dtype"),
-    "a negative DropConnect": (at(drop_connect, KEY, PARAMS, -0.5), ValueError, "rate is -0.5, expected a number in [0, 1)"),
-    "DropConnect of a pair": (at(drop_connect, KEY, BOTH_WAYS[0], 0.5), TypeError, "params is a Bidirectional, expected LSTMParams"),
-    "zoneout of all": (at(zoneout_masks, KEY, PARAMS, XS, hidden=0.1, cell=1.0), ValueError, "cell is 1.0, expected a number in [0, 1)"),
+    "a dropout mask of integers": (
+        at(dropout_mask, KEY, 0.5, (3,), int),
+        TypeError,
+        "dtype is int32, expected a floating-point dtype",
+    ),
+    "a negative DropConnect": (
+        at(drop_connect, KEY, PARAMS, -0.5),
+        ValueError,
+        "rate is -0.5, expected a number in [0, 1)",
+    ),
+    "DropConnect of a pair": (
+        at(drop_connect, KEY, BOTH_WAYS[0], 0.5),
+        TypeError,
+        "params is a Bidirectional, expected LSTMParams",
+    ),
+    "zoneout of all": (
+        at(zoneout_masks, KEY, PARAMS, XS, hidden=0.1, cell=1.0),
+        ValueError,
+        "cell is 1.0, expected a number in [0, 1)",
+    ),
     # the readout
     "a bare readout": (at(readout, jnp.ones((3, 1)), CARRY.h), TypeError, "params is a "),
     "a readout of other units": (
@@ -403,9 +637,21 @@ WRONG = {
         ValueError,
         "hs has shape (4, 3) and targets (5, 1), expected",
     ),
-    "flat targets": (at(fit_readout, CARRY.h, jnp.ones(4)), ValueError, "hs has shape (4, 3) and targets (4,), expected (samples, out)"),
-    "no samples": (at(fit_readout, jnp.ones((0, 3)), jnp.ones((0, 1))), ValueError, "hs has no samples, expected at least one"),
-    "integer targets": (at(fit_readout, CARRY.h, jnp.ones((4, 1), int)), TypeError, "targets is int32, expected a floating-point array"),
+    "flat targets": (
+        at(fit_readout, CARRY.h, jnp.ones(4)),
+        ValueError,
+        "hs has shape (4, 3) and targets (4,), expected (samples, out)",
+    ),
+    "no samples": (
+        at(fit_readout, jnp.ones((0, 3)), jnp.ones((0, 1))),
+        ValueError,
+        "hs has no samples, expected at least one",
+    ),
+    "integer targets": (
+        at(fit_readout, CARRY.h, jnp.ones((4, 1), int)),
+        TypeError,
+        "targets is int32, expected a floating-point array",
+    ),
 }
 # values are not there to be looked at while tracing
 CONCRETE = {"lengths longer than the sequence", "negative lengths"}
@@ -437,11 +683,17 @@ def test_refused_while_tracing(name):
         )
         return function(*arguments, **options)
 
-    refused(lambda: jax.eval_shape(call, [leaf for leaf, is_array in zip(leaves, arrays, strict=True) if is_array]), error, message)
+    refused(
+        lambda: jax.eval_shape(call, [leaf for leaf, is_array in zip(leaves, arrays, strict=True) if is_array]),
+        error,
+        message,
+    )
 
 
 def test_lengths_that_are_too_long_are_only_clipped_while_tracing():
-    """What cannot be refused is defined: a traced length beyond the sequence is the whole, a negative one is none of it."""
+    """What cannot be refused is defined: a traced length beyond the sequence is the whole, a negative one is none of
+    it.
+    """
     found = jax.jit(lstm)(PARAMS, XS, lengths=jnp.array([9, 5, -3, 0]))
     expected = lstm(PARAMS, XS, lengths=jnp.array([5, 5, 0, 0]))
     jax.tree.map(np.testing.assert_array_equal, found, expected)

@@ -1,48 +1,24 @@
-"""`jax-lstm convert` and `show`: every format gives back what went in, to the bit, and the frameworks run what was written for them."""
+"""`jax-lstm convert` and `show`: every format gives back what went in, to the bit, and the frameworks run it."""
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from cli_files import FRAMEWORK, filled, made, run
 from peers import assert_close, assert_same_bits, lenient, peer, random
 
 from jax_lstm import Clip, Readout, checkpoint, init, init_network, network, readout
 from jax_lstm.checkpoint import Checkpoint
-from jax_lstm.cli import main
-
-
-def filled(make, dtype="float32"):
-    """What `make()` would return, with random arrays throughout."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(jnp.dtype(dtype)), jax.eval_shape(make))
-
-
-def made(dtype="float32", **options) -> Checkpoint:
-    """Two layers and a readout."""
-
-    def make():
-        layers = init_network(jax.random.key(0), 3, [4, 4], **options)
-        width = options.get("projection", 4) * (2 if options.get("bidirectional") else 1)
-        return layers, Readout(jnp.zeros((width, 2)), jnp.zeros(2))
-
-    return Checkpoint(*filled(make, dtype))
-
-
-def run(capsys, *arguments, code=0):
-    with lenient():
-        assert main([*map(str, arguments)]) == code
-    return capsys.readouterr()
-
-
-FRAMEWORK = {".pt": "torch", ".onnx": "onnx", ".keras": "keras", ".h5": "keras"}
 
 # Keras's own, on NumPy 2
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
 
 
 def there_and_back(tmp_path, capsys, held, suffix):
@@ -117,73 +93,48 @@ def test_torch_runs_what_was_written(tmp_path, capsys):
 
 def test_what_a_state_dict_holds_besides_is_named(tmp_path, capsys):
     torch = peer("torch")
-    weights = {f"net.{name}": value for name, value in torch.nn.LSTM(2, 3).state_dict().items()} | {"head.weight": torch.ones(1, 3)}
+    weights = {f"net.{name}": value for name, value in torch.nn.LSTM(2, 3).state_dict().items()} | {
+        "head.weight": torch.ones(1, 3)
+    }
     torch.save(weights, tmp_path / "a.pt")
-    done = run(capsys, "convert", tmp_path / "a.pt", tmp_path / "b.npz")
+    refused = run(capsys, "convert", tmp_path / "a.pt", tmp_path / "b.npz", code=2)
+    assert (
+        refused.err
+        == f"jax-lstm: {tmp_path / 'a.pt'} holds more than its LSTM: head.weight; leave that out with --partial\n"
+    )
+    assert not (tmp_path / "b.npz").exists()
+    done = run(capsys, "convert", "--partial", tmp_path / "a.pt", tmp_path / "b.npz")
     assert done.err == f"jax-lstm: {tmp_path / 'a.pt'}: left out head.weight\n"
     assert done.out == f"{tmp_path / 'b.npz'}: 1 layer(s), 72 parameters\n"
-    assert 'not shown: ["head.weight"]' in run(capsys, "show", tmp_path / "a.pt").out
+    assert 'left out: ["head.weight"]' in run(capsys, "show", tmp_path / "a.pt").out
 
 
-class Sends:
-    def __reduce__(self):
-        return print, ("executed",)
+def test_onnx_operators_besides_the_lstm_need_partial(tmp_path, capsys):
+    onnx = peer("onnx")
+    run_layers = made()
+    checkpoint.save(tmp_path / "a.safetensors", *run_layers[:2])
+    run(capsys, "convert", tmp_path / "a.safetensors", tmp_path / "b.onnx")
+    model = onnx.load(tmp_path / "b.onnx")
+    model.graph.node.append(onnx.helper.make_node("Sigmoid", ["ys"], ["zs"], "squash"))
+    model.graph.output[0].name = "zs"
+    onnx.save(model, tmp_path / "b.onnx")
+    refused = run(capsys, "convert", tmp_path / "b.onnx", tmp_path / "c.npz", code=2)
+    message = "holds more than its LSTM: Sigmoid 'squash'; leave that out with --partial"
+    assert refused.err == f"jax-lstm: {tmp_path / 'b.onnx'} {message}\n"
+    done = run(capsys, "convert", "--partial", tmp_path / "b.onnx", tmp_path / "c.safetensors")
+    assert done.err == f"jax-lstm: {tmp_path / 'b.onnx'}: left out Sigmoid 'squash'\n"
+    assert_same_bits(checkpoint.load(tmp_path / "c.safetensors")[:2], run_layers[:2])
 
 
-def test_nothing_executes(tmp_path, capsys):
-    torch = peer("torch")
-    torch.save({"weight_ih_l0": Sends()}, tmp_path / "a.pt")
-    np.savez(tmp_path / "a.npz", jax_lstm=np.array([Sends()], object))
-    for suffix in (".pt", ".npz"):
-        done = run(capsys, "show", tmp_path / f"a{suffix}", code=2)
-        assert done.out == ""
-        assert done.err.count("\n") == 1
-
-
-def test_keras_layers_that_compute_something_else_are_refused(tmp_path, capsys):
-    keras = peer("keras")
-    layers = keras.layers
-    for refused, words in (
-        ([layers.LSTM(2, activation="relu")], "activation='relu', expected 'tanh'"),
-        ([layers.LSTM(2, go_backwards=True)], "go_backwards=True, expected False"),
-        ([layers.Bidirectional(layers.LSTM(2), merge_mode="sum")], "merge_mode='sum', expected 'concat'"),
-        ([layers.GRU(2)], "a GRU, is none of"),
-        ([layers.Bidirectional(layers.GRU(2))], "a Bidirectional, is none of"),
-        ([layers.LSTM(2), layers.Dense(1, activation="relu")], "a Dense, is none of"),
-    ):
-        with lenient():
-            keras.Sequential([keras.Input((None, 3)), *refused]).save(tmp_path / "a.keras")
-        done = run(capsys, "convert", tmp_path / "a.keras", tmp_path / "b.npz", code=2)
-        assert words in done.err
-        assert not (tmp_path / "b.npz").exists()
-
-
-def test_what_cannot_be_read_or_written_is_said_in_one_line(tmp_path, capsys):
-    good = tmp_path / "good.safetensors"
-    checkpoint.save(good, made(norm=True).layers)
-    old = tmp_path / "old.pt"
-    old.write_bytes(b"old")
-    cases = [
-        (("convert", good, tmp_path / "a.txt"), "has the suffix '.txt', expected one of .safetensors"),
-        (("show", tmp_path / "none.npz"), "No such file"),
-        (("convert", good, old), "has norm, which the torch.nn.LSTM format cannot hold"),
-        (("convert", good, tmp_path / "no" / "a.npz"), "No such file"),
-    ]
-    for suffix in (".safetensors", ".npz", *FRAMEWORK):
-        if suffix in FRAMEWORK:
-            peer(FRAMEWORK[suffix])
-        for name, data in (("empty", b""), ("text", b"a line\nand another\n"), ("zip", b"PK\x03\x04" + bytes(40))):
-            (tmp_path / f"{name}{suffix}").write_bytes(data)
-            cases.append((("show", tmp_path / f"{name}{suffix}"), ""))
-    before = sorted(tmp_path.iterdir())
-    for arguments, words in cases:
-        done = run(capsys, *arguments, code=2)
-        assert done.out == ""
-        assert done.err.startswith("jax-lstm: ")
-        assert words in done.err
-        assert done.err.count("\n") == 1
-    assert sorted(tmp_path.iterdir()) == before
-    assert old.read_bytes() == b"old"
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pt", ".onnx", ".keras"])
+def test_a_private_file_stays_private(tmp_path, capsys, suffix):
+    if suffix in FRAMEWORK:
+        peer(FRAMEWORK[suffix])
+    checkpoint.save(tmp_path / "a.safetensors", made().layers)
+    path = tmp_path / f"b{suffix}"
+    path.touch(0o600)
+    run(capsys, "convert", tmp_path / "a.safetensors", path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_show_prints_a_table(tmp_path, capsys, monkeypatch):
@@ -197,7 +148,9 @@ def test_show_prints_a_table(tmp_path, capsys, monkeypatch):
 
     layers = filled(make)
     checkpoint.save(tmp_path / "a.safetensors", layers, Readout(np.ones((2, 1), "float64")), {"series": "Zürich"})
-    lines = [line.split() for line in run(capsys, "show", tmp_path / "a.safetensors").out.replace("│", " ").splitlines()]
+    lines = [
+        line.split() for line in run(capsys, "show", tmp_path / "a.safetensors").out.replace("│", " ").splitlines()
+    ]
     for row in (
         "0 forward coupled 3 5 5 135 float32",
         "0 backward coupled 3 5 5 135 float32",
@@ -214,6 +167,17 @@ def test_show_draws_every_layer(tmp_path, capsys):
     checkpoint.save(tmp_path / "a.safetensors", made(bidirectional=True).layers)
     run(capsys, "show", tmp_path / "a.safetensors", "--plot", tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_lstm_of_several_by_its_path(tmp_path, capsys):
+    torch = peer("torch")
+    model = torch.nn.ModuleDict({"encoder": torch.nn.LSTM(2, 3), "decoder": torch.nn.LSTM(3, 3)})
+    torch.save(model.state_dict(), tmp_path / "a.pt")
+    assert "2 LSTMs, at 'encoder', 'decoder': choose one" in run(capsys, "show", tmp_path / "a.pt", code=2).err
+    run(capsys, "convert", "--prefix", "decoder", "--partial", tmp_path / "a.pt", tmp_path / "b.safetensors")
+    assert_same_bits(checkpoint.load(tmp_path / "b.safetensors").layers[0].w_x, model.decoder.weight_ih_l0.detach().T)
+    refused = run(capsys, "show", "--prefix", "decoder", tmp_path / "b.safetensors", code=2)
+    assert "has no LSTMs by path" in refused.err
 
 
 def test_it_is_a_command(tmp_path):

@@ -1,4 +1,4 @@
-"""`jax-lstm forecast`, `fit`, `evaluate`, `explain` and `show`: from a table to numbers and pictures, and what they refuse."""
+"""`jax-lstm forecast`, `fit`, `evaluate`, `explain` and `show`: from a table to numbers, pictures and refusals."""
 
 import csv
 import io
@@ -15,8 +15,8 @@ import pytest
 pytest.importorskip("pandas")
 pytest.importorskip("matplotlib")
 
-from jax_lstm import forecast  # noqa: E402
-from jax_lstm.cli import main, reports, tables  # noqa: E402
+from jax_lstm import forecast
+from jax_lstm.cli import main, reports, tables
 
 HEADER = ["month", "forecast", "low 80 %", "high 80 %", "low 95 %", "high 95 %"]
 

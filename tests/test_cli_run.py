@@ -53,7 +53,9 @@ def test_it_prints_the_notebook(capsys):
 
 
 def test_python_m_is_the_same():
-    done = subprocess.run([sys.executable, "-m", "jax_lstm", "run", "1", "2", "3"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "jax_lstm", "run", "1", "2", "3"], capture_output=True, text=True, check=True
+    )
     assert done.stdout == NOTEBOOK
 
 
@@ -134,7 +136,7 @@ FILES = {
         (["1", "inf"], "the sequence has 'inf', expected finite numbers"),
         (["1", "--scale", "nan"], "--scale is nan, expected a finite number"),
         (["1", "--gates", "absent.json"], "No such file or directory: 'absent.json'"),
-        (["1", "--gates", "broken.json"], "broken.json is no JSON"),
+        (["1", "--gates", "broken.json"], "broken.json is not JSON"),
         (["1", "--gates", "list.json"], "list.json holds a list, expected gates such as"),
         (["1", "--gates", "missing.json"], "gates has no 'output', expected the keys input, forget, cell, output"),
         (["1", "--gates", "unknown.json"], "gates has an unknown 'reset'"),

@@ -77,7 +77,9 @@ ENTRIES = {
     "cell": lambda v: cell(v["params"], v["carry"], v["xs"][0]),
     "lstm": lambda v: lstm(v["params"], v["xs"]),
     "lstm with a carry": lambda v: lstm(v["params"], v["xs"], v["carry"]),
-    "lstm with lengths": lambda v: lstm(v["params"], v["xs"], v["carry"], lengths=v["lengths"], resets=v["resets"], reverse=True),
+    "lstm with lengths": lambda v: lstm(
+        v["params"], v["xs"], v["carry"], lengths=v["lengths"], resets=v["resets"], reverse=True
+    ),
     "lstm with a mask": lambda v: lstm(v["params"], v["xs"], v["carry"], mask=v["mask"], zoneout=v["noise"]),
     "trace": lambda v: trace(v["params"], v["xs"], v["carry"], lengths=v["lengths"]),
     "network_step": lambda v: network_step(v["layers"], (v["carry"],) * 2, v["xs"][0]),
@@ -101,7 +103,9 @@ ENTRIES = {
     "fit_readout": lambda v: fit_readout(v["hs"], v["targets"]),
 }
 ENTRIES |= {
-    f"gradient by {schedule}": lambda v, schedule=schedule: gradient(v["params"], v["xs"], v["carry"], v["lengths"], schedule=schedule)
+    f"gradient by {schedule}": lambda v, schedule=schedule: gradient(
+        v["params"], v["xs"], v["carry"], v["lengths"], schedule=schedule
+    )
     for schedule in ("auto", *SCHEDULES)
 }
 

@@ -1,4 +1,6 @@
-"""float32 and bfloat16 beside float64: the result has the dtype of the inputs, and stays within a stated bound of the exact one."""
+"""float32 and bfloat16 beside float64: the result has the dtype of the inputs, and stays within a stated bound of the
+exact one.
+"""
 
 from functools import partial
 
@@ -23,7 +25,9 @@ def to64(tree):
 
 @every_schedule
 # a few roundings a step, over 17 steps, where the state is of size one
-@pytest.mark.parametrize(("dtype", "bound"), [(jnp.float32, 2e-5), (jnp.bfloat16, 32 * HALF)], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("dtype", "bound"), [(jnp.float32, 2e-5), (jnp.bfloat16, 32 * HALF)], ids=["float32", "bfloat16"]
+)
 @given(st.data())
 def test_values(schedule, dtype, bound, data):
     call = data.draw(calls(Case("projection", EVERYTHING, time=17)))
@@ -53,7 +57,9 @@ def products(function, *arguments):
         for equation in jaxpr.eqns:
             if equation.primitive.name == "dot_general":
                 yield equation.outvars[0].aval.dtype
-            for value in jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr")):
+            for value in jax.tree.leaves(
+                equation.params, is_leaf=lambda leaf: hasattr(leaf, "eqns") or hasattr(leaf, "jaxpr")
+            ):
                 inner = getattr(value, "jaxpr", value)
                 if hasattr(inner, "eqns"):
                     yield from walk(inner)
@@ -80,7 +86,9 @@ def test_bfloat16_does_not_stall_over_many_features(schedule):
 
 @pytest.mark.parametrize("schedule", LONG)
 def test_bfloat16_gradients_do_not_stall_over_many_steps(schedule):
-    """The gradient of a bias, a sum of as many terms as there are steps and rows, is right to a few bits, and in bfloat16."""
+    """The gradient of a bias, a sum of as many terms as there are steps and rows, is right to a few bits, and in
+    bfloat16.
+    """
     generator = np.random.default_rng(0)
     params = make_params(generator, "plain", 2, 3, scale=0.5)
     xs = generator.standard_normal((1024, 4, 2))

@@ -1,4 +1,6 @@
-"""Gradients by every schedule against central differences of the oracle, and gradients of gradients against those of gradients."""
+"""Gradients by every schedule against central differences of the oracle, and gradients of gradients against those of
+gradients.
+"""
 
 from functools import cache
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import CASES, SCHEDULES, USUAL, USUAL_CASES, Call, as_jax, by_oracle, calls, valid
+from strategies import CASES, SCHEDULES, USUAL, USUAL_CASES, Call, as_jax, by_oracle, calls, usual_pairs, valid
 
 from jax_lstm import lstm
 
@@ -37,7 +39,9 @@ def loss(arguments, weights, options, *, reverse, schedule):
 
 def inner(a, b):
     """The inner product of two trees; NaN in padding is never multiplied, as both have to be zero there or absent."""
-    return sum(jnp.sum(jnp.where(jnp.isnan(x), 0, x) * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    return sum(
+        jnp.sum(jnp.where(jnp.isnan(x), 0, x) * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
 
 
 @cache
@@ -64,7 +68,9 @@ def curvature(schedule, reverse, share):
 
 
 def central_difference(function):
-    """The derivative of `function` at zero, from two central differences; a case with a kink of a clip within them is drawn anew."""
+    """The derivative of `function` at zero, from two central differences; a case with a kink of a clip within them is
+    drawn anew.
+    """
     near, far = ((function(by) - function(-by)) / (2 * by) for by in (EPSILON, 2 * EPSILON))
     assume(np.allclose(near, far, rtol=1e-3, atol=1e-4))
     return near + (near - far) / 3
@@ -83,21 +89,20 @@ def prepare(data, case, schedule):
 
 
 def moved(call: Call, direction, by: float) -> Call:
-    params, xs, carry, recurrent_mask = jax.tree.map(lambda leaf, step: leaf + by * step, differentiable(call), direction)
+    params, xs, carry, recurrent_mask = jax.tree.map(
+        lambda leaf, step: leaf + by * step, differentiable(call), direction
+    )
     return Call(params, xs, carry, recurrent_mask, call.options)
 
 
 # but for many steps unrolled: the compiler takes longer over them than over everything else here
-PAIRS = [(s, case) for case in CASES if case.variant not in CONTAINED for s in SCHEDULES if s != "unrolled" or case.time <= 5]
+PAIRS = [
+    (s, case) for case in CASES if case.variant not in CONTAINED for s in SCHEDULES if s != "unrolled" or case.time <= 5
+]
 USUAL_PAIRS = [(s, case) for s in USUAL for case in USUAL_CASES]
 
 
-def pairs(every, usual=USUAL_PAIRS):
-    """Parameters for a test, those that are not usual marked as exhaustive."""
-    return [pytest.param(*pair, marks=() if pair in usual else pytest.mark.exhaustive) for pair in every]
-
-
-@pytest.mark.parametrize(("schedule", "case"), pairs(PAIRS), ids=str)
+@pytest.mark.parametrize(("schedule", "case"), usual_pairs(PAIRS, USUAL_PAIRS), ids=str)
 @given(st.data())
 def test_gradients(schedule, case, data):
     call, weights, direction, options, static = prepare(data, case, schedule)
@@ -116,7 +121,7 @@ def test_gradients(schedule, case, data):
 TWICE = [(s, case) for s in SCHEDULES for case in (CASES[2], CASES[8], CASES[-1]) if s in USUAL or case is CASES[2]]
 
 
-@pytest.mark.parametrize(("schedule", "case"), pairs(TWICE, [("chunked", CASES[8])]), ids=str)
+@pytest.mark.parametrize(("schedule", "case"), usual_pairs(TWICE, [("chunked", CASES[8])]), ids=str)
 @given(st.data())
 def test_gradients_of_gradients(schedule, case, data):
     call, weights, direction, options, static = prepare(data, case, schedule)

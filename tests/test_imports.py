@@ -10,7 +10,8 @@ import pytest
 import jax_lstm
 
 ROOT = Path(jax_lstm.__file__).parent
-# from the bottom up: a module imports from those before it alone; modules of one entry do not import each other, but a package's own
+# from the bottom up: a module imports from those before it alone; modules of one entry do not import each other, but a
+# package's own
 LAYERS = [
     ["_types", "_files"],
     ["_checks"],
@@ -50,7 +51,10 @@ def imports(tree: ast.AST) -> list[tuple[str, bool]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             # `from jax_lstm import plot` names a module of the package, if there is one
-            names = [f"{node.module}.{alias.name}" if is_module(f"{node.module}.{alias.name}") else node.module for alias in node.names]
+            names = [
+                f"{node.module}.{alias.name}" if is_module(f"{node.module}.{alias.name}") else node.module
+                for alias in node.names
+            ]
         found += [(name, id(node) in inside) for name in names]
     return found
 
@@ -71,11 +75,15 @@ FILES = {str(path.relative_to(ROOT).with_suffix("")).replace("/", "."): path for
 def test_imports_run_one_way(name):
     for module, _ in imports(ast.parse(FILES[name].read_text("utf-8"))):
         if module == "jax_lstm":
-            assert name.startswith("interop") or rank(name) >= rank("interop"), f"{name} imports the package that imports it"
+            assert name.startswith("interop") or rank(name) >= rank("interop"), (
+                f"{name} imports the package that imports it"
+            )
         elif module.startswith("jax_lstm.") and name != "__init__":
             target = module.removeprefix("jax_lstm.")
             same_package = target.split(".")[0] == name.split(".")[0]
-            assert same_package or rank(target) < rank(name), f"jax_lstm.{name} imports {module}, which stands above it or beside it"
+            assert same_package or rank(target) < rank(name), (
+                f"jax_lstm.{name} imports {module}, which stands above it or beside it"
+            )
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -31,7 +31,11 @@ F, H = 3, 5
 
 def blocks(w, gates=4):
     return dict(
-        zip(GATES if gates == 4 else [gate for gate in GATES if gate != "forget"], np.split(np.asarray(w), gates, axis=-1), strict=True)
+        zip(
+            GATES if gates == 4 else [gate for gate in GATES if gate != "forget"],
+            np.split(np.asarray(w), gates, axis=-1),
+            strict=True,
+        )
     )
 
 
@@ -81,11 +85,15 @@ def test_every_variant_has_its_fields_and_begins_as_the_plain_layer():
     np.testing.assert_array_equal(lstm(init(KEY, F, H, peephole=True), xs)[1], lstm(plain, xs)[1])
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64], ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize(
+    "dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64], ids=lambda dtype: dtype.__name__
+)
 def test_dtypes(dtype):
     with jax.enable_x64(dtype is jnp.float64):
         for options in ({"projection": 2, "norm": True, "peephole": True}, {"diagonal": True}):
-            assert {leaf.dtype for leaf in jax.tree.leaves(init(KEY, F, H, dtype=dtype, **options))} == {jnp.dtype(dtype)}
+            assert {leaf.dtype for leaf in jax.tree.leaves(init(KEY, F, H, dtype=dtype, **options))} == {
+                jnp.dtype(dtype)
+            }
 
 
 def test_the_key_decides():
@@ -120,7 +128,9 @@ def test_initialisers_are_arguments_called_once_a_gate():
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([3, 10, 1000]))
 def test_chrono_biases(seed, longest):
-    """The forget gate begins where its memory is between 1 and `longest` steps long, the input gate at its complement."""
+    """The forget gate begins where its memory is between 1 and `longest` steps long, the input gate at its
+    complement.
+    """
     params = chrono(jax.random.key(seed), init(KEY, F, H), longest)
     found = blocks(params.b)
     u = np.exp(found["forget"])
@@ -167,7 +177,9 @@ def test_zoneout_draws_at_its_rates_and_its_shares_are_the_mean():
     ones = xs[:1, :1].repeat(4000, axis=1)
     trained, _ = lstm(params, ones, zoneout=zoneout_masks(KEY, params, ones, hidden=0.25, cell=0.0))
     evaluated, _ = lstm(params, ones, zoneout=Zoneout(0.25, 0.0))
-    np.testing.assert_allclose(trained.h.mean(axis=0), evaluated.h[0], rtol=0, atol=6 * 0.5 * np.abs(evaluated.h).max() / np.sqrt(4000))
+    np.testing.assert_allclose(
+        trained.h.mean(axis=0), evaluated.h[0], rtol=0, atol=6 * 0.5 * np.abs(evaluated.h).max() / np.sqrt(4000)
+    )
     np.testing.assert_allclose(trained.c, evaluated.c, rtol=1e-6)
 
 

@@ -9,7 +9,9 @@ from peers import CLOSE, assert_close, assert_same_bits, lenient, peer, random
 from jax_lstm import Bidirectional, Carry, interop, network
 
 # Keras asks NumPy for arrays of its variables in a way that NumPy 2 gives up; it concerns Keras alone
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
 TIME, BATCH, FEATURES = 6, 3, 4
 LENGTHS = np.array([4, 6, 1], np.int32)
 
@@ -67,7 +69,9 @@ def equinox(use_bias):
         names = ["weight_ih", "weight_hh", *["bias"] * use_bias]
 
         def step(params, carry, x):
-            filled = eqx.tree_at(lambda cell: [getattr(cell, name) for name in names], cell, [params[name] for name in names])
+            filled = eqx.tree_at(
+                lambda cell: [getattr(cell, name) for name in names], cell, [params[name] for name in names]
+            )
             h, c = jax.vmap(filled)(x, carry[::-1])
             return (c, h), h
 
@@ -98,10 +102,15 @@ def test_a_stack_with_values_carries_and_gradients(name):
     make, option, read, write = PEERS[name]
     build, sizes = make(option), (5, 2) if name == "haiku" else (5,)
     with lenient():
-        cells = [build(features, hidden, seed) for seed, (features, hidden) in enumerate(zip((FEATURES, *sizes), sizes, strict=False))]
+        cells = [
+            build(features, hidden, seed)
+            for seed, (features, hidden) in enumerate(zip((FEATURES, *sizes), sizes, strict=False))
+        ]
     weights = tuple(
         # random biases too, as training leaves them; on a grid, so that Haiku's 1 comes and goes exactly
-        jax.tree.map(lambda leaf: jnp.asarray(np.round(64 * random(*leaf.shape)) / 64) if leaf.ndim == 1 else leaf, dict(params))
+        jax.tree.map(
+            lambda leaf: jnp.asarray(np.round(64 * random(*leaf.shape)) / 64) if leaf.ndim == 1 else leaf, dict(params)
+        )
         for params, _ in cells
     )
     xs, weigh = jnp.asarray(random(TIME, BATCH, FEATURES)), jnp.asarray(random(TIME, BATCH, sizes[-1], seed=1))
@@ -213,7 +222,9 @@ def test_kerass_gradients():
             return (layer.stateless_call(variables, others, jnp.asarray(xs).swapaxes(0, 1))[0] ** 2).sum()
 
         expected = jax.jit(jax.grad(theirs))(variables)
-    grads = jax.jit(jax.grad(lambda layers: (network(layers, xs)[1] ** 2).sum()))(interop.from_keras([layer.get_weights()]))
+    grads = jax.jit(jax.grad(lambda layers: (network(layers, xs)[1] ** 2).sum()))(
+        interop.from_keras([layer.get_weights()])
+    )
     assert_close(interop.to_keras(grads), [[np.asarray(grad) for grad in expected]], rtol=1e-4, atol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Parity with what each framework computed when `fixtures/make.py` ran: needs none of them, but `onnx` for the ONNX file."""
+"""Parity with what each framework computed when `fixtures/make.py` ran; needs no framework but `onnx`."""
 
 from pathlib import Path
 

@@ -4,34 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from peers import CLOSE, assert_same_bits, peer, random
+from onnx_models import BATCH, FEATURES, HIDDEN, LENGTHS, TIME, make, onnx, run
+from peers import CLOSE, assert_same_bits, random
 
 from jax_lstm import Bidirectional, Carry, Clip, Readout, init_network, network, readout
 from jax_lstm.interop import from_onnx, to_onnx
 
-onnx = peer("onnx")
-ort = peer("onnxruntime")
-TIME, BATCH, FEATURES, HIDDEN = 6, 3, 3, 4
-LENGTHS = np.array([4, 6, 1], np.int32)
-
-
-def make(hidden=(HIDDEN,), seed=0, **options):
-    """A stack with every array random, so that none is as it was initialised."""
-    generator = np.random.default_rng(seed)
-    layers = init_network(jax.random.key(0), FEATURES, hidden, **options)
-    return jax.tree.map(lambda leaf: jnp.asarray(generator.standard_normal(leaf.shape).astype(leaf.dtype)), layers)
-
-
-def run(model, **inputs):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return dict(zip((output.name for output in session.get_outputs()), session.run(None, inputs), strict=True))
-
 
 def stacked(carries, field):
     """The last states of each layer as ONNX has them, directions first."""
-    return [np.stack([getattr(carry, field) for carry in (ends if hasattr(ends, "forward") else (ends,))]) for ends in carries]
+    return [
+        np.stack([getattr(carry, field) for carry in (ends if hasattr(ends, "forward") else (ends,))])
+        for ends in carries
+    ]
 
 
 CASES = {
@@ -47,7 +32,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("case", "lengths"), [("one layer", False), ("two directions", False), *((case, True) for case in CASES)])
+@pytest.mark.parametrize(
+    ("case", "lengths"), [("one layer", False), ("two directions", False), *((case, True) for case in CASES)]
+)
 def test_onnx_runtime_gives_our_numbers_and_the_model_comes_back_to_the_bit(case, lengths):
     layers, xs = make(**CASES[case]), 2 * random(TIME, BATCH, FEATURES)
     model = to_onnx(layers, lengths=lengths)
@@ -59,7 +46,7 @@ def test_onnx_runtime_gives_our_numbers_and_the_model_comes_back_to_the_bit(case
             np.testing.assert_allclose(got[f"{field}_{k}"], states, **CLOSE)
     back = from_onnx(model.SerializeToString())
     assert_same_bits(back.layers, layers)
-    assert (back.carries, back.lengths, back.reverse, back.readout) == (None, None, False, None)
+    assert back[1:] == (None, None, False, None, ())
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -187,7 +174,10 @@ def node_model(constants_as_nodes=False, drop=(), change=None, **attributes):
         roles |= {name: roles[name].swapaxes(0, 1) for name in ("initial_h", "initial_c")}
     for role in drop:
         del roles[role]
-    inputs = ["X", *(name if name in roles else "" for name in ("W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"))]
+    inputs = [
+        "X",
+        *(name if name in roles else "" for name in ("W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")),
+    ]
     attributes = {"hidden_size": HIDDEN, "direction": "bidirectional"} | attributes
     node = onnx.helper.make_node("LSTM", inputs, ["Y", "Y_h", "Y_c"], "the_lstm", **attributes)
     xs = random(TIME, BATCH, FEATURES, seed=6)
@@ -251,9 +241,13 @@ def test_weights_that_are_no_constants_are_refused():
     weights = model.graph.initializer[0]
     assert weights.name == "W_0"
     model.graph.input.append(onnx.helper.make_tensor_value_info("W_0", onnx.TensorProto.FLOAT, weights.dims))
-    assert_same_bits(from_onnx(model).layers, make())  # an initialiser that is an input too is a constant with a default
+    assert_same_bits(
+        from_onnx(model).layers, make()
+    )  # an initialiser that is an input too is a constant with a default
     del model.graph.initializer[0]
-    with pytest.raises(ValueError, match="LSTM 'layer_0': W is an input of the model, expected an initialiser or a Constant"):
+    with pytest.raises(
+        ValueError, match="LSTM 'layer_0': W is an input of the model, expected an initialiser or a Constant"
+    ):
         from_onnx(model)
     model.graph.node.insert(0, onnx.helper.make_node("Relu", ["xs"], ["W_0"]))
     del model.graph.input[-1]
@@ -275,50 +269,15 @@ def test_states_that_are_inputs_of_the_model_are_left_to_the_caller():
     assert read.lengths is None
 
 
-@pytest.mark.parametrize(
-    ("between", "said"),
-    [
-        (("Relu", {}), "LSTM 'layer_1' does not take the outputs of LSTM 'layer_0' as they are"),
-        (("Transpose", {"perm": (1, 0, 2)}), "LSTM 'layer_1' does not take the outputs of LSTM 'layer_0' as they are"),
-    ],
-    ids=["Relu", "Transpose"],
-)
-def test_operators_between_two_lstms_are_refused_unless_they_only_rearrange(between, said):
-    operator, attributes = between
-    model = to_onnx(make((HIDDEN, 2)))
-    (second,) = (node for node in model.graph.node if node.name == "layer_1")
-    model.graph.node.insert(2, onnx.helper.make_node(operator, ["hs_0"], ["changed"], **attributes))
-    second.input[0] = "changed"
-    with pytest.raises(ValueError, match=said):
-        from_onnx(model)
-    model.graph.node[2].CopyFrom(onnx.helper.make_node("Transpose", ["hs_0"], ["turned"], perm=(1, 0, 2)))
-    model.graph.node.insert(3, onnx.helper.make_node("Transpose", ["turned"], ["changed"], perm=(1, 0, 2)))
-    assert_same_bits(from_onnx(model).layers, make((HIDDEN, 2)))
-
-
-def test_stacks_that_are_none_are_refused():
-    model = to_onnx(make((HIDDEN, 2)), lengths=True)
-    second = model.graph.node[2]
-    second.input[4] = "others"
-    model.graph.input.append(onnx.helper.make_tensor_value_info("others", onnx.TensorProto.INT32, ["batch"]))
-    with pytest.raises(ValueError, match="LSTMs with different sequence_lens"):
-        from_onnx(model)
-    second.input[4] = "lengths"
-    (direction,) = (attribute for attribute in second.attribute if attribute.name == "direction")
-    direction.s = b"reverse"
-    with pytest.raises(ValueError, match="LSTMs with direction='reverse' and others without"):
-        from_onnx(model)
-
-
 def test_what_is_no_model_with_an_lstm_is_refused(tmp_path):
     model = to_onnx(make())
     del model.graph.node[0]
     with pytest.raises(ValueError, match="model has no LSTM operator, it has Squeeze"):
         from_onnx(model)
-    with pytest.raises(ValueError, match="model is no ONNX model"):
+    with pytest.raises(ValueError, match="model is not an ONNX model"):
         from_onnx(b"not a model")
     (tmp_path / "no.onnx").write_bytes(b"not a model")
-    with pytest.raises(ValueError, match="model is no ONNX model"):
+    with pytest.raises(ValueError, match="model is not an ONNX model"):
         from_onnx(tmp_path / "no.onnx")
     with pytest.raises(FileNotFoundError):
         from_onnx(tmp_path / "missing.onnx")
@@ -342,7 +301,10 @@ def test_a_variant_that_the_operator_does_not_have_is_refused_by_name(said):
 
 def test_what_one_operator_cannot_hold_is_refused():
     (plain,), (peephole,), (wide,) = make(), make(peephole=True), make((5,))
-    for other, said in ((peephole, "another peephole in each direction"), (wide, "one number of units in both directions")):
+    for other, said in (
+        (peephole, "another peephole in each direction"),
+        (wide, "one number of units in both directions"),
+    ):
         with pytest.raises(ValueError, match=rf"layers\[0\] has .*{said}"):
             to_onnx((Bidirectional(plain, other),))
     with pytest.raises(ValueError, match=r"layers are bfloat16, which the ONNX LSTM format cannot hold"):

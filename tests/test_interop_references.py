@@ -1,4 +1,4 @@
-"""cuDNN's buffer against the reference in `jax.experimental.rnn`, and TensorFlow 1 against its equations as documented."""
+"""cuDNN's buffer against `jax.experimental.rnn`, and TensorFlow 1 against its documented equations."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,13 @@ def test_cudnns_buffer(bidirectional):
 
     def theirs(buffer):
         ys, h, c = rnn.lstm_ref(
-            xs.swapaxes(0, 1), *states, *rnn.unpack_lstm_weights(buffer, *sizes), jnp.asarray(LENGTHS), *sizes[:3], 0.0, bidirectional
+            xs.swapaxes(0, 1),
+            *states,
+            *rnn.unpack_lstm_weights(buffer, *sizes),
+            jnp.asarray(LENGTHS),
+            *sizes[:3],
+            0.0,
+            bidirectional,
         )
         return (ys**2).sum() + (c**2).sum(), (ys.swapaxes(0, 1), h, c)
 
@@ -42,16 +48,20 @@ def test_cudnns_buffer(bidirectional):
     (_, got), our_grads = jax.jit(jax.value_and_grad(ours, has_aux=True))(layers)
     for one, other in zip(got, expected, strict=True):
         np.testing.assert_allclose(one, other, **CLOSE)
-    matrices = buffer.size - 8 * HIDDEN * 2 * directions  # the biases after them are two here for one of ours, compared by sums elsewhere
+    matrices = (
+        buffer.size - 8 * HIDDEN * 2 * directions
+    )  # the biases after them are two here for one of ours, compared by sums elsewhere
     np.testing.assert_allclose(to_cudnn(our_grads)[:matrices], grads[:matrices], rtol=1e-4, atol=1e-5)
     first = np.asarray(grads[matrices:]).reshape(2 * directions, 2, -1)[:, 0]
-    np.testing.assert_allclose(to_cudnn(our_grads)[matrices:].reshape(2 * directions, 2, -1)[:, 0], first, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        to_cudnn(our_grads)[matrices:].reshape(2 * directions, 2, -1)[:, 0], first, rtol=1e-4, atol=1e-5
+    )
     again = from_cudnn(to_cudnn(layers), features=FEATURES, hidden=HIDDEN, layers=2, bidirectional=bidirectional)
     assert_same_bits(again, layers)
 
 
 def tf1_lstm_cell(variables, c, h, x, forget_bias):
-    """One step of tf.nn.rnn_cell.LSTMCell, after its documentation: i, j, f, o of one product; peepholes; projection."""
+    """One step of tf.nn.rnn_cell.LSTMCell as documented: i, j, f, o of one product; peepholes; projection."""
 
     def sigmoid(z):
         return 1 / (1 + np.exp(-z))

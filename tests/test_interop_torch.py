@@ -1,4 +1,4 @@
-"""torch.nn.LSTM: what its state dict becomes computes what it computes, and the same gradients, and goes back to the bit."""
+"""torch.nn.LSTM: the imported layers give its values and gradients, and go back to the bit."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,9 @@ from jax_lstm import Bidirectional, network
 from jax_lstm.interop import from_torch, to_torch
 
 torch = peer("torch")
-pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")  # a matter of speed
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:LSTM with projections is not supported with oneDNN"
+)  # a matter of speed
 
 TIME, BATCH, FEATURES = 5, 3, 4
 CASES = {
@@ -58,7 +60,9 @@ def test_values_and_gradients(module):
 
 def test_ragged(module):
     xs, lengths = random(TIME, BATCH, FEATURES), np.array([2, 5, 1])
-    packed = torch.nn.utils.rnn.pack_padded_sequence(torch.from_numpy(xs), torch.from_numpy(lengths), enforce_sorted=False)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        torch.from_numpy(xs), torch.from_numpy(lengths), enforce_sorted=False
+    )
     ys, (h, _) = module(packed)
     ys, _ = torch.nn.utils.rnn.pad_packed_sequence(ys, total_length=TIME)
     carries, hs = network(from_torch(numbers(module)), jnp.asarray(xs), lengths=jnp.asarray(lengths))
@@ -79,7 +83,8 @@ def test_length_zero_is_pytorchs_error_and_our_initial_carry(module):
 def test_export_runs_in_pytorch_and_comes_back_to_the_bit(module):
     layers = from_torch(numbers(module))
     copy = torch.nn.LSTM(
-        FEATURES, **{name: getattr(module, name) for name in ("hidden_size", "num_layers", "bias", "proj_size", "bidirectional")}
+        FEATURES,
+        **{name: getattr(module, name) for name in ("hidden_size", "num_layers", "bias", "proj_size", "bidirectional")},
     )
     copy.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(layers).items()})
     x = torch.from_numpy(random(TIME, BATCH, FEATURES))
@@ -92,11 +97,58 @@ def test_an_lstm_inside_a_module_is_found():
     model = torch.nn.ModuleDict({"rnn": torch.nn.LSTM(FEATURES, 2, bidirectional=True), "head": torch.nn.Linear(4, 1)})
     (layer,) = from_torch(model.state_dict())
     assert isinstance(layer, Bidirectional)
-    assert sorted(to_torch((layer,), prefix="rnn.")) == sorted(key for key in model.state_dict() if key.startswith("rnn."))
+    assert sorted(to_torch((layer,), prefix="rnn.")) == sorted(
+        key for key in model.state_dict() if key.startswith("rnn.")
+    )
 
 
-def test_a_tensor_that_numpy_cannot_read_is_named():
-    with pytest.raises(TypeError, match=r"state_dict\['weight_ih_l0'\] is a Tensor that NumPy cannot read: .*BFloat16"):
-        from_torch(torch.nn.LSTM(FEATURES, 2).bfloat16().state_dict())
-    with pytest.raises(TypeError, match=r"cannot read: .*requires grad"):
-        from_torch(dict(torch.nn.LSTM(FEATURES, 2).named_parameters()))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_module_its_state_dict_and_its_parameters_are_one(dtype):
+    module = torch.nn.LSTM(FEATURES, 2, num_layers=2).to(getattr(torch, dtype))
+    layers = from_torch(module)
+    assert layers[0].w_x.dtype == dtype
+    np.testing.assert_array_equal(
+        np.asarray(layers[0].w_h, np.float32)[:, :2], module.weight_hh_l0.detach().float().numpy()[:2].T
+    )
+    assert_same_bits(from_torch(module.state_dict()), layers)
+    assert_same_bits(from_torch(module.named_parameters()), layers)
+    assert_same_bits(from_torch(dict(module.named_parameters())), layers)
+
+
+class Model(torch.nn.Module):
+    """Two LSTMs, and two layers of other kinds whose arrays have the same names."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Embedding(5, FEATURES)
+        self.encoder = torch.nn.ModuleDict({"lstm": torch.nn.LSTM(FEATURES, 3, bidirectional=True)})
+        self.decoder = torch.nn.LSTM(6, 2)
+        self.gru, self.rnn = torch.nn.GRU(2, 2), torch.nn.RNN(2, 2)
+
+
+def test_the_lstms_of_a_larger_model_by_path():
+    model = Model()
+    with pytest.raises(
+        ValueError, match=r"state_dict has 2 LSTMs, at 'encoder\.lstm', 'decoder': choose one with prefix="
+    ):
+        from_torch(model)
+    for given in (model, model.state_dict(), model.named_parameters()):
+        assert_same_bits(from_torch(given, prefix="encoder.lstm"), from_torch(model.encoder["lstm"]))
+    assert_same_bits(from_torch(model, prefix="decoder."), from_torch(model.decoder))
+    del model.encoder
+    assert_same_bits(from_torch(model), from_torch(model.decoder))  # the GRU and the RNN are no candidates
+    del model.decoder
+    with pytest.raises(
+        ValueError, match=r"no key that ends in 'weight_ih_l0' but those of another RNN, 'gru.weight_ih_l0'"
+    ):
+        from_torch(model)
+
+
+def test_a_packed_sequence_becomes_xs_and_lengths():
+    module, xs = torch.nn.LSTM(FEATURES, 3), torch.from_numpy(random(TIME, BATCH, FEATURES))
+    packed = torch.nn.utils.rnn.pack_padded_sequence(xs, torch.tensor([2, 5, 1]), enforce_sorted=False)
+    # the recipe of from_torch's docstring
+    xs, lengths = torch.nn.utils.rnn.pad_packed_sequence(packed)
+    hs = network(from_torch(module), xs.numpy(), lengths=lengths.numpy())[1]
+    theirs, _ = torch.nn.utils.rnn.pad_packed_sequence(module(packed)[0])
+    np.testing.assert_allclose(hs, theirs.detach(), **CLOSE)

@@ -57,7 +57,11 @@ def test_the_hidden_state_is_less_than_one(schedule, data, scale):
     params, xs, carry, options = arguments(data, PLAIN)
     # |c| grows by at most one a step, and tanh(8) is less than one in floating point too
     last, hs = lstm(
-        jax.tree.map(lambda leaf: scale * leaf, params), xs, Carry(carry.h, jnp.clip(carry.c, -3, 3)), schedule=schedule, **options
+        jax.tree.map(lambda leaf: scale * leaf, params),
+        xs,
+        Carry(carry.h, jnp.clip(carry.c, -3, 3)),
+        schedule=schedule,
+        **options,
     )
     assert (abs(hs) < 1).all()
     assert (abs(last.c) <= 3 + xs.shape[0]).all()
@@ -88,7 +92,9 @@ def test_a_sequence_with_resets_equals_its_segments_run_apart(schedule, data, st
 
 @every_schedule
 @pytest.mark.parametrize(
-    "case", [RICH, Case("plain", ("carry", "lengths", "resets")), Case("diagonal", ("carry", "mask", "shares"))], ids=str
+    "case",
+    [RICH, Case("plain", ("carry", "lengths", "resets")), Case("diagonal", ("carry", "mask", "shares"))],
+    ids=str,
 )
 @given(st.data(), st.integers(1, 4))
 def test_chunks_equal_the_whole(schedule, case, data, start):
@@ -135,7 +141,9 @@ def test_permuting_the_batch_permutes_the_result(schedule, data):
     order = jnp.array(data.draw(st.permutations(range(xs.shape[1]))))
     last, hs = lstm(params, xs, carry, schedule=schedule, **options)
     mixed = each(options, lambda leaf: leaf[:, order], lambda leaf: leaf[order])
-    again, mixed_hs = lstm(params, xs[:, order], jax.tree.map(lambda leaf: leaf[order], carry), schedule=schedule, **mixed)
+    again, mixed_hs = lstm(
+        params, xs[:, order], jax.tree.map(lambda leaf: leaf[order], carry), schedule=schedule, **mixed
+    )
     same((again.h, again.c, mixed_hs), (last.h[order], last.c[order], hs[:, order]))
 
 
@@ -193,7 +201,9 @@ def test_vmap_over_parameters_equals_a_python_loop(schedule, data):
 def test_inside_a_scan_it_streams(schedule, data):
     """`lax.scan` over chunks of equal length, the carry handed on, equals one call."""
     params, xs, carry, _ = arguments(data, Case("peephole", ("carry",), time=6))
-    last, hs = jax.lax.scan(lambda now, chunk: lstm(params, chunk, now, schedule=schedule), carry, xs.reshape(3, 2, *xs.shape[1:]))
+    last, hs = jax.lax.scan(
+        lambda now, chunk: lstm(params, chunk, now, schedule=schedule), carry, xs.reshape(3, 2, *xs.shape[1:])
+    )
     same((last, hs.reshape(6, *hs.shape[2:])), lstm(params, xs, carry, schedule=schedule))
 
 

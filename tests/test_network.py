@@ -10,12 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import every_schedule, make_params
 
-from jax_lstm import Bidirectional, Carry, FinalCarries, Zoneout, lstm, network, network_step, trace, trace_network, zero_carries, zero_carry
+from jax_lstm import (
+    Bidirectional,
+    Carry,
+    FinalCarries,
+    Zoneout,
+    lstm,
+    network,
+    network_step,
+    trace,
+    trace_network,
+    zero_carries,
+    zero_carry,
+)
 
 pytestmark = pytest.mark.usefixtures("x64")
 TIME, ROWS, FEATURES, HIDDEN = 5, 3, 2, 3
 seeds = st.integers(0, 2**32 - 1)
-masks = st.lists(st.booleans(), min_size=TIME * ROWS, max_size=TIME * ROWS).map(lambda flags: jnp.array(flags).reshape(TIME, ROWS))
+masks = st.lists(st.booleans(), min_size=TIME * ROWS, max_size=TIME * ROWS).map(
+    lambda flags: jnp.array(flags).reshape(TIME, ROWS)
+)
 
 
 def layer(generator, variant="plain", features=FEATURES):

@@ -81,7 +81,12 @@ def second(tree):
 
 
 RUNS = {"python loop": by_python_loop, "scan": by_scan, "lstm": by_lstm, "trace": by_trace}
-AROUND = {"plain": lambda run: run, "jit": jax.jit, "vmap over sequences": over_sequences, "vmap over parameters": over_parameters}
+AROUND = {
+    "plain": lambda run: run,
+    "jit": jax.jit,
+    "vmap over sequences": over_sequences,
+    "vmap over parameters": over_parameters,
+}
 
 
 @pytest.fixture(params=[jnp.float32, jnp.float64], ids=["float32", "float64"])
@@ -105,9 +110,12 @@ def test_the_six_values_and_the_estimate(run, around, dtype):
         found = np.asarray(values, np.float64)
         columns = [HIDDEN]  # what lstm returns
     assert [[f"{value:.4f}" for value in row] for row in found] == [[row[k] for k in columns] for row in PRINTED]
-    # the design prints ten decimals, so the figures themselves can be off by half a unit of the tenth; the oracle has all of them
+    # the design prints ten decimals, so the figures themselves can be off by half a unit of the tenth; the oracle has
+    # all of them
     np.testing.assert_allclose(found, EXACT[:, columns], rtol=0, atol=max(tolerance, 5.1e-11))
-    np.testing.assert_allclose(found, np.stack([reference.values[Trace._fields[k]][:, 0] for k in columns], axis=1), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(
+        found, np.stack([reference.values[Trace._fields[k]][:, 0] for k in columns], axis=1), rtol=0, atol=tolerance
+    )
     np.testing.assert_allclose([last.h[0], last.c[0]], [reference.h[0], reference.c[0]], rtol=0, atol=tolerance)
 
     estimate = readout(Readout(jnp.full((1, 1), 4, dtype)), last.h)
@@ -125,7 +133,7 @@ def test_the_oracle_is_the_notebook():
 
 
 def test_from_gates_takes_arrays_and_a_diagonal_recurrence():
-    """With arrays for numbers the notebook computes each unit by itself: a diagonal layer, as the same units run apart."""
+    """With arrays for numbers the notebook computes each unit by itself: a diagonal layer."""
     two = {name: tuple(np.array([value, 2 * value], np.float32) for value in triple) for name, triple in GATES.items()}
     xs = jnp.asarray(SEQUENCE, jnp.float32)[:, None]
     _, together = trace(from_gates(two, diagonal=True), xs)

@@ -59,7 +59,9 @@ def test_a_padded_row_equals_the_row_without_its_padding(schedule, data):
     last, hs = lstm(params, xs, carry, schedule=schedule, **options)
     for row, length in enumerate(call.options["lengths"]):
         initial = jax.tree.map(lambda leaf, row=row: leaf[row], carry)
-        end, outs = lstm(params, xs[:length, row], initial, schedule=schedule) if length else (initial, jnp.zeros((0, 3)))
+        end, outs = (
+            lstm(params, xs[:length, row], initial, schedule=schedule) if length else (initial, jnp.zeros((0, 3)))
+        )
         np.testing.assert_allclose(hs[:length, row], outs, rtol=0, atol=1e-12)
         np.testing.assert_allclose(last.h[row], end.h, rtol=0, atol=1e-12)
         np.testing.assert_allclose(last.c[row], end.c, rtol=0, atol=1e-12)

@@ -68,18 +68,22 @@ def test_a_short_sequence_has_no_loop_and_a_long_one_has():
 
 
 def test_an_accelerator_makes_the_products_after_the_loop_and_a_cpu_in_chunks():
-    """The same call, lowered for two platforms: the gradient on a CPU has loops over chunks inside a loop, that on a TPU has not."""
+    """The same call, lowered for two platforms: the gradient on a CPU has loops over chunks inside a loop, that on a
+    TPU has not.
+    """
     traced = gradient("auto").trace(layer(), jnp.ones((9, 20, 3)))
     found = {platform: loops(traced.lower(lowering_platforms=(platform,)).as_text()) for platform in ("cpu", "tpu")}
     assert found["cpu"] > found["tpu"] >= 2
 
 
 def test_what_is_unsupported_is_refused_by_name_and_passed_over_by_auto(monkeypatch):
-    refusing = Schedule(None, lambda problem: f"needs more than {problem.rows} rows", lambda problem: Verdict(True, "fast"))
+    refusing = Schedule(
+        None, lambda problem: f"needs more than {problem.rows} rows", lambda problem: Verdict(True, "fast")
+    )
     monkeypatch.setattr(registry, "SCHEDULES", {"picky": refusing, **SCHEDULES})
     monkeypatch.setattr("jax_lstm._layer.SCHEDULES", registry.SCHEDULES)
     params, xs = layer(), jnp.ones((9, 20, 3))
-    with pytest.raises(ValueError, match='^schedule="picky" needs more than 20 rows: use schedule="auto"'):
+    with pytest.raises(ValueError, match=r'^schedule="picky" needs more than 20 rows: use schedule="auto"'):
         lstm(params, xs, schedule="picky")
     choice = explain_schedule(params, xs)
     assert isinstance(choice, Choice)
@@ -94,7 +98,9 @@ def test_the_options_of_a_call_are_part_of_the_problem(monkeypatch):
     params = init(jax.random.key(0), 3, 4, peephole=True, projection=2, bias=False)
     xs, flags = jnp.ones((9, 5, 3)), jnp.zeros((9, 5), bool)
     carry = Carry(jnp.zeros((5, 2)), jnp.zeros((5, 4)))
-    explain_schedule(params, xs, lengths=jnp.arange(5), resets=flags, reset_to=carry, recurrent_mask=jnp.ones((5, 2)), reverse=True)
+    explain_schedule(
+        params, xs, lengths=jnp.arange(5), resets=flags, reset_to=carry, recurrent_mask=jnp.ones((5, 2)), reverse=True
+    )
     explain_schedule(params, xs, mask=flags, platform="tpu")
     first, second = seen
     assert first.variant == {"peephole", "projection", "no bias"}
@@ -127,7 +133,10 @@ def test_export_for_an_accelerator_from_a_machine_without_one(platform):
 
 def test_unrolled_has_no_loop():
     params, xs = layer(), jnp.ones((3, 2, 3))
-    texts = {name: jax.jit(lambda xs, name=name: lstm(params, xs, schedule=name)[1]).lower(xs).as_text() for name in ("scan", "unrolled")}
+    texts = {
+        name: jax.jit(lambda xs, name=name: lstm(params, xs, schedule=name)[1]).lower(xs).as_text()
+        for name in ("scan", "unrolled")
+    }
     assert "stablehlo.while" not in texts["unrolled"]
     assert "stablehlo.while" in texts["scan"]
 
@@ -162,7 +171,8 @@ def temporary_bytes(schedule, time):
 
 def test_the_memory_of_checkpointed_grows_with_the_square_root_of_the_length():
     short, long = temporary_bytes("checkpointed", 400), temporary_bytes("checkpointed", 6400)
-    # sixteen times the steps: four times the carries and gates, and the hidden states of one segment more; not sixteen times
+    # sixteen times the steps: four times the carries and gates, and the hidden states of one segment more; not sixteen
+    # times
     assert long < 6 * short
     assert long < temporary_bytes("scan", 6400) / 10
 
@@ -201,7 +211,10 @@ def test_hessians_by_forward_over_reverse(schedule):
     def loss(w_h, schedule):
         return jnp.sum(lstm(params._replace(w_h=w_h), xs, schedule=schedule)[1] ** 2)
 
-    same(jax.hessian(partial(loss, schedule=schedule))(params.w_h), jax.hessian(partial(loss, schedule="scan"))(params.w_h))
+    same(
+        jax.hessian(partial(loss, schedule=schedule))(params.w_h),
+        jax.hessian(partial(loss, schedule="scan"))(params.w_h),
+    )
 
 
 @pytest.mark.parametrize("schedule", ["auto", *PORTABLE])

@@ -17,7 +17,9 @@ from jax_lstm import Carry, cell, init, init_network, lstm, network, trace
 from jax_lstm.parallel import BATCH, batch_mesh, keep_freed_memory, replicate, shard_batch
 
 LOOPS = ["auto", *(schedule for schedule in SCHEDULES if schedule != "unrolled")]
-COLLECTIVE = re.compile(r"\b(all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(-start)?\(")
+COLLECTIVE = re.compile(
+    r"\b(all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(-start)?\("
+)
 TIME, ROWS, FEATURES, HIDDEN = 6, 16, 2, 3
 LONGER = 40  # more than any schedule takes for one chunk
 
@@ -46,7 +48,9 @@ def spread(mesh):
 
 def same(found, expected):
     # the sum over the batch is taken in another order
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), jax.device_get(found), jax.device_get(expected))
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), jax.device_get(found), jax.device_get(expected)
+    )
 
 
 def compiled(schedule, mesh) -> str:
@@ -96,7 +100,9 @@ def test_no_collective_inside_the_loop(schedule, explicit):
 
 
 def test_a_scan_by_hand_shows_what_is_looked_for():
-    """The gradient of a scan over the cell, left to the compiler to shard, reduces at every step: the search finds it."""
+    """The gradient of a scan over the cell, left to the compiler to shard, reduces at every step: the search finds
+    it.
+    """
 
     def by_hand(params, xs, carry):
         return jnp.sum(jax.lax.scan(partial(cell, params), carry, xs)[0].h)
@@ -112,11 +118,16 @@ def test_inside_shard_map(schedule):
     over_rows, over_columns = P(BATCH), P(None, BATCH)
 
     def gradients(params, xs, carry, lengths, resets):
-        of_params, of_xs = jax.grad(partial(loss, schedule=schedule), argnums=(0, 1))(params, xs, carry, lengths, resets)
+        of_params, of_xs = jax.grad(partial(loss, schedule=schedule), argnums=(0, 1))(
+            params, xs, carry, lengths, resets
+        )
         return of_params, of_xs
 
     mapped = jax.shard_map(
-        gradients, mesh=mesh, in_specs=(P(), over_columns, over_rows, over_rows, over_columns), out_specs=(P(), over_columns)
+        gradients,
+        mesh=mesh,
+        in_specs=(P(), over_columns, over_rows, over_rows, over_columns),
+        out_specs=(P(), over_columns),
     )
     # the parameters are the same on all devices, so their gradient is summed over them by the rules of shard_map itself
     found = jax.jit(mapped)(*spread(mesh))
@@ -141,7 +152,8 @@ from jax_lstm import init, lstm
 from jax_lstm.parallel import keep_freed_memory
 
 {first}
-params, xs = init(jax.random.key(0), 1, 256), jnp.ones((200, 64, 1))  # more than the 32 MiB that glibc may keep by itself
+# more than the 32 MiB that glibc may keep by itself
+params, xs = init(jax.random.key(0), 1, 256), jnp.ones((200, 64, 1))
 gradient = jax.jit(jax.grad(lambda params: lstm(params, xs)[1].sum()))
 
 def faults():
@@ -156,7 +168,10 @@ print(min(faults() for _ in range(4)))
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_kept_memory_is_used_again():
     programs = [MINOR_FAULTS.format(first=first) for first in ("", "keep_freed_memory()")]
-    fresh, kept = (int(subprocess.run([sys.executable, "-c", one], capture_output=True, text=True, check=True).stdout) for one in programs)
+    fresh, kept = (
+        int(subprocess.run([sys.executable, "-c", one], capture_output=True, text=True, check=True).stdout)
+        for one in programs
+    )
     assert kept < fresh / 10
 
 

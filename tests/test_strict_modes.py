@@ -12,7 +12,6 @@ from strategies import LONG, VARIANTS, every_schedule, make_params
 from jax_lstm import Zoneout, init_network, lstm, network, trace
 
 
-
 def test_the_tests_run_under_strict_types_and_ranks():
     assert jax.config.jax_numpy_dtype_promotion == "strict"
     assert jax.config.jax_numpy_rank_promotion == "raise"
@@ -20,7 +19,9 @@ def test_the_tests_run_under_strict_types_and_ranks():
 
 
 def arguments(dtype, variant):
-    """A ragged batch with one empty sequence, its padding filled with zeros, as `jax_debug_nans` looks at arguments too."""
+    """A ragged batch with one empty sequence, its padding filled with zeros, as `jax_debug_nans` looks at arguments
+    too.
+    """
     generator = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), make_params(generator, variant, 2, 3))
     return params, jnp.asarray(generator.standard_normal((5, 3, 2)), dtype), jnp.array([5, 2, 0])
@@ -37,7 +38,9 @@ def test_no_nan_on_the_way(schedule, wide, variant):
 
         @jax.jit
         def gradient(params, xs):
-            return jax.grad(lambda params, xs: lstm(params, xs, lengths=lengths, schedule=schedule)[1].sum(), argnums=(0, 1))(params, xs)
+            return jax.grad(
+                lambda params, xs: lstm(params, xs, lengths=lengths, schedule=schedule)[1].sum(), argnums=(0, 1)
+            )(params, xs)
 
         for factor in (0.0, 1.0, 1e4):
             scaled = jax.tree.map(lambda leaf, factor=factor: factor * leaf, params)

@@ -29,7 +29,9 @@ def train(name: str, *, quick: bool, progress: bool | None = None) -> tuple[Netw
 
 
 def held(network: Network, windows: Windows) -> dict[str, float]:
-    """The share of fresh synthetic values within the intervals, in per cent, and the mean scaled error, over that of the level."""
+    """The share of fresh synthetic values within the intervals, in per cent, and the mean scaled error, over that
+    of the level.
+    """
     centre, quantiles = map(np.asarray, ensemble(network, windows.x, windows.valid))
     known = ~np.isnan(windows.y)
     within = {
@@ -42,17 +44,27 @@ def held(network: Network, windows: Windows) -> dict[str, float]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.pretrain", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a moment of training: says whether it runs, not how good it is")
+    parser.add_argument(
+        "--quick", action="store_true", help="a moment of training: says whether it runs, not how good it is"
+    )
     parser.add_argument("--only", choices=DESIGNS, help="one of the networks")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where to write the weights (default: the package)")
     given = parser.parse_args(arguments)
     given.out.mkdir(parents=True, exist_ok=True)
     for name in DESIGNS if given.only is None else [given.only]:
         network, seconds = train(name, quick=given.quick)
-        about = {"made by": "python -m experiments.pretrain", "seed": SEED, "training": TRAINING[name]._asdict(), "quick": given.quick}
+        about = {
+            "made by": "python -m experiments.pretrain",
+            "seed": SEED,
+            "training": TRAINING[name]._asdict(),
+            "quick": given.quick,
+        }
         write(given.out / f"{name}.safetensors", network, about)
         found = held(network, pool(SEED + 5000, name, DESIGNS[name], share=0.002 if given.quick else 0.03))
-        print(f"{name}: {seconds:.0f} s of CPU; on fresh synthetic series", {key: round(value, 3) for key, value in found.items()})
+        print(
+            f"{name}: {seconds:.0f} s of CPU; on fresh synthetic series",
+            {key: round(value, 3) for key, value in found.items()},
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Synthetic series: sums of random processes in (Box-Cox) logarithms. No real data is used.
 
-Each function is one process; all draw their own parameters, one set for each series, so that the series of a recipe differ much from one another.
+Each function is one process; all draw their own parameters, one set for each series, so that the series of a
+recipe differ much from one another.
 Arrays are `(rows, series)` throughout.
 """
 
@@ -32,7 +33,8 @@ class Recipe(NamedTuple):
         cycles: the share of series with a stochastic cycle.
         cycle_length: the range of its period, in seasons.
         cycle_strength: the range of its noise, relative to all other noise.
-        nested: the share of series with a longer season beside (days of the week, say), and with noise that depends on the phase.
+        nested: the share of series with a longer season beside (days of the week, say), and with noise that
+            depends on the phase.
     """
 
     season: int
@@ -82,7 +84,9 @@ def draw(rng: np.random.Generator, count: int, rows: int, recipe: Recipe) -> np.
 
 
 def positive(rng: np.random.Generator, total: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Logarithms of positive series: of the exponential of the sum, or of its power (Box and Cox 1964), whose growth is nearer linear."""
+    """Logarithms of positive series: of the exponential of the sum, or of its power (Box and Cox 1964), whose
+    growth is nearer linear.
+    """
     power = np.where(rng.random(total.shape[1]) < recipe.box_cox, rng.uniform(0.1, 1, total.shape[1]), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         powered = np.log(np.maximum(1 + power * total, 0.03)) / power
@@ -100,7 +104,9 @@ def missing(rng: np.random.Generator, values: np.ndarray, share: float = 0.12) -
 
 
 def lengths(rng: np.random.Generator, values: np.ndarray, recipe: Recipe, horizon: int) -> np.ndarray:
-    """The values, with all before the beginning of each series NaN: lengths of the recipe, and a horizon that follows."""
+    """The values, with all before the beginning of each series NaN: lengths of the recipe, and a horizon that
+    follows.
+    """
     shortest, longest = recipe.lengths
     drawn = np.minimum(longest, log_uniform(rng, shortest, longest * 1.15, values.shape[1])).astype(int) + horizon
     at = np.arange(len(values))[:, None]
@@ -131,7 +137,9 @@ def changing_volatility(rng: np.random.Generator, count: int, rows: int) -> np.n
 
 
 def drift(rng: np.random.Generator, count: int, rows: int, recipe: Recipe, spread: np.ndarray) -> np.ndarray:
-    """A straight line that turns at random times: of no slope, of a growth in a season's time, or of a share of the noise."""
+    """A straight line that turns at random times: of no slope, of a growth in a season's time, or of a share of
+    the noise.
+    """
     which = rng.random(count)
 
     def slopes() -> np.ndarray:
@@ -149,7 +157,9 @@ def drift(rng: np.random.Generator, count: int, rows: int, recipe: Recipe, sprea
 
 
 def fading_slope(rng: np.random.Generator, noise: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """The sum of a slope that is driven by noise, and a random walk or fading (the damped trend of Gardner and McKenzie 1985)."""
+    """The sum of a slope that is driven by noise, and a random walk or fading (the damped trend of Gardner and
+    McKenzie 1985).
+    """
     count = noise.shape[1]
     strength = log_uniform(rng, 0.05, 0.5, count)
     lost = log_uniform(rng, *recipe.fade, count) / np.sqrt(recipe.season)
@@ -165,7 +175,9 @@ def reverting_level(rng: np.random.Generator, noise: np.ndarray, recipe: Recipe)
 def autoregression(rng: np.random.Generator, noise: np.ndarray) -> np.ndarray:
     """Autoregressive noise of the first order, mostly of positive correlation."""
     count = noise.shape[1]
-    return recursion(np.where(rng.random(count) < 0.8, rng.uniform(0.2, 0.97, count), rng.uniform(-0.7, 0.2, count)), noise)
+    return recursion(
+        np.where(rng.random(count) < 0.8, rng.uniform(0.2, 0.97, count), rng.uniform(-0.7, 0.2, count)), noise
+    )
 
 
 def recursion(kept: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -224,7 +236,11 @@ def season(rng: np.random.Generator, count: int, rows: int, recipe: Recipe, spre
     growth = np.zeros(count)
     found = []
     for _ in range(times):
-        step = rng.standard_normal((period, count)) if period <= 12 else unit(of_waves(rng.standard_normal(weights.shape) / 3, period))
+        step = (
+            rng.standard_normal((period, count))
+            if period <= 12
+            else unit(of_waves(rng.standard_normal(weights.shape) / 3, period))
+        )
         walk = walk + (step - step.mean(axis=0)) * changing
         growth = growth + rng.standard_normal(count) * growing
         found.append((pattern + walk) * np.exp(growth))
@@ -235,20 +251,29 @@ def nested(rng: np.random.Generator, count: int, rows: int, recipe: Recipe) -> n
     """A longer season of 5, 7 or 12 of the shorter ones, and autocorrelated noise whose size depends on the phase."""
     period, at = recipe.season, np.arange(rows)
     often = rng.choice([7, 7, 7, 5, 12], count)
-    factors = rng.normal(0, 1, (12, count)) * np.where(rng.random((12, count)) < rng.choice([0.3, 1.0], count), 1.0, 0.0)
+    factors = rng.normal(0, 1, (12, count)) * np.where(
+        rng.random((12, count)) < rng.choice([0.3, 1.0], count), 1.0, 0.0
+    )
     shape = unit(smooth_pattern(rng, period, count)) * rng.choice([0.3, 1.0], count) + rng.standard_normal(count)
     place = (at[:, None] // period + rng.integers(0, 50, count)) % often
     long = np.take_along_axis(factors, place, axis=0) * shape[at % period] * log_uniform(rng, 0.02, 0.5, count)
     kept = 1 - log_uniform(rng, 0.02, 0.8, count)
     noise = recursion(kept, rng.standard_normal((rows, count)) * np.sqrt(1 - kept**2))
-    size = log_uniform(rng, 0.005, 0.25, count) * np.exp(rng.uniform(0, 1, count) * unit(smooth_pattern(rng, period, count)))[at % period]
-    return sometimes(rng, recipe.nested, np.ones(count)) * long + sometimes(rng, 0.8, np.ones(count)) * np.clip(noise * size, -4, 4)
+    size = (
+        log_uniform(rng, 0.005, 0.25, count)
+        * np.exp(rng.uniform(0, 1, count) * unit(smooth_pattern(rng, period, count)))[at % period]
+    )
+    return sometimes(rng, recipe.nested, np.ones(count)) * long + sometimes(rng, 0.8, np.ones(count)) * np.clip(
+        noise * size, -4, 4
+    )
 
 
 def smooth_pattern(rng: np.random.Generator, period: int, count: int) -> np.ndarray:
     """A pattern of few waves `(period, count)`."""
     waves = min(period // 2, 8)
-    return of_waves(rng.standard_normal((2, waves, count)) * np.arange(1, waves + 1)[:, None] ** -rng.uniform(0.3, 2, count), period)
+    return of_waves(
+        rng.standard_normal((2, waves, count)) * np.arange(1, waves + 1)[:, None] ** -rng.uniform(0.3, 2, count), period
+    )
 
 
 def of_waves(weights: np.ndarray, period: int) -> np.ndarray:

@@ -14,14 +14,30 @@ from jax_lstm.forecast._windows import join, windows
 YEARLY = Recipe(1, (8, 60), (0.01, 0.4), observation=0.15, level=1.5, slope=0.35, autoregressive=0.35, box_cox=0.8)
 QUARTERLY = Recipe(4, (14, 90), (0.004, 0.25), growth=(0.02, 0.05), box_cox=0.7)
 MONTHLY = Recipe(12, (40, 180), (0.006, 0.35), observation=1.0, slope=0.04, box_cox=0.8)
-DAILY = Recipe(7, (16, 250), (0.003, 0.25), level=0.4, autoregressive=1.2, reverting=0.5, unseasonal=0.15, amplitude=(0.02, 0.9))
+DAILY = Recipe(
+    7, (16, 250), (0.003, 0.25), level=0.4, autoregressive=1.2, reverting=0.5, unseasonal=0.15, amplitude=(0.02, 0.9)
+)
 HOURLY = Recipe(
-    24, (60, 480), (0.0005, 0.08), level=0.4, slope=0.02, autoregressive=1.2, reverting=0.5, shifting=0.1, unseasonal=0.05,
-    amplitude=(0.03, 1.0), nested=0.6,
-)  # fmt: skip
+    24,
+    (60, 480),
+    (0.0005, 0.08),
+    level=0.4,
+    slope=0.02,
+    autoregressive=1.2,
+    reverting=0.5,
+    shifting=0.1,
+    unseasonal=0.05,
+    amplitude=(0.03, 1.0),
+    nested=0.6,
+)
 CYCLIC = MONTHLY._replace(
-    lengths=(40, 320), unseasonal=1.0, cycles=1.0, cycle_length=(0.85, 1.15), cycle_strength=(0.3, 2.0), growth=(0.0, 0.03),
-)  # fmt: skip
+    lengths=(40, 320),
+    unseasonal=1.0,
+    cycles=1.0,
+    cycle_length=(0.85, 1.15),
+    cycle_strength=(0.3, 2.0),
+    growth=(0.0, 0.03),
+)
 WEEKLY = DAILY._replace(season=52, lengths=(80, 420), observation=0.9, nested=0.3)
 
 RECIPES = {

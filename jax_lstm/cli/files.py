@@ -5,40 +5,53 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from jax_lstm import checkpoint
 from jax_lstm._files import replacing
-from jax_lstm._types import Bidirectional
+from jax_lstm._types import Params, directions
 from jax_lstm.checkpoint import Checkpoint
 from jax_lstm.cli import forecasters, formats
 
 KINDS = "a .safetensors (jax_lstm.checkpoint), .npz, .onnx, .pt (a PyTorch state dict), .keras or .h5 file"
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: Any) -> None:
     """Add this group's commands to the parser."""
     convert = commands.add_parser(
         "convert",
-        help="bring the weights of an LSTM from one kind of file into another",
-        description="Bring the weights of an LSTM from one kind of file into another, chosen by their suffixes, exactly.",
+        help="convert the weights of an LSTM from one kind of file to another",
+        description="Convert the weights of an LSTM from one kind of file to another, by suffix, without rounding.",
     )
     convert.add_argument("source", type=Path, metavar="SOURCE", help=KINDS)
-    convert.add_argument("target", type=Path, metavar="TARGET", help="one of the same, replaced where it is there")
+    convert.add_argument("target", type=Path, metavar="TARGET", help="one of the same, replaced where it exists")
+    convert.add_argument(
+        "--partial", action="store_true", help="take the LSTM out of a larger model, and leave out what else it holds"
+    )
     convert.set_defaults(command=_convert)
     show = commands.add_parser(
-        "show", help="print what a file holds", description="Print the layers of a file, their sizes, parameters, dtypes and variants."
+        "show",
+        help="print what a file holds",
+        description="Print the layers of a file, their sizes, parameters, dtypes and variants.",
     )
     show.add_argument("file", type=Path, metavar="FILE", help=KINDS)
+    for command in (convert, show):
+        command.add_argument("--prefix", metavar="PATH", help="the path of the LSTM in a .pt file that has several")
     show.add_argument("--plot", type=Path, metavar="OUT.png", help="save a picture of the weights by gate")
     show.set_defaults(command=_show)
 
 
 def _convert(given: argparse.Namespace) -> None:
     with jax.enable_x64(True):
-        held, unread = formats.read(given.source)
+        held, unread = formats.read(given.source, given.prefix)
+        if unread and not given.partial:
+            raise ValueError(
+                f"{given.source} holds more than its LSTM: {', '.join(unread)}; leave that out with --partial"
+            )
         unwritten = formats.write(given.target, held)
     for path, names in ((given.source, unread), (given.target, unwritten)):
         if names:
@@ -57,17 +70,17 @@ def _show(given: argparse.Namespace) -> None:
         raise ImportError("tables need rich: pip install 'jax_lstm[files]'") from error
 
     with jax.enable_x64(True):
-        held, unread = formats.read(given.file)
+        held, unread = formats.read(given.file, given.prefix)
     description = json.loads(checkpoint.describe(held)[0])
-    directions = list(_directions(held, description))
+    rows = list(_rows(held, description))
     if given.plot is not None:
         first = (0,) * len(description["members"])
         note = ", the first of the members" if first else ""
-        _plot(given.plot, [(name + note, jax.tree.map(lambda leaf: leaf[first], params)) for name, params, _ in directions])
+        _plot(given.plot, [(name + note, jax.tree.map(lambda leaf: leaf[first], params)) for name, params, _ in rows])
     table = Table()
     for name in ("layer", "variant", "features", "hidden", "out", "parameters", "dtype"):
         table.add_column(name, justify="left" if name in ("layer", "variant", "dtype") else "right")
-    for name, params, node in directions:
+    for name, params, node in rows:
         sizes = (str(node[size]) for size in ("features", "hidden", "out"))
         table.add_row(name, _variant(node), *sizes, f"{_count(params):,}", node["w_x"]["dtype"])
     if held.readout is not None:
@@ -77,23 +90,21 @@ def _show(given: argparse.Namespace) -> None:
     table.add_section()
     table.add_row("all", "", "", "", "", f"{_count((held.layers, held.readout)):,}", "")
     Console().print(table)
-    for name, value in {"members": description["members"], "metadata": held.metadata, "not shown": unread}.items():
+    for name, value in {"members": description["members"], "metadata": held.metadata, "left out": unread}.items():
         if value:
             print(f"{name}: {json.dumps(value, ensure_ascii=False)}")
 
 
-def _directions(held: Checkpoint, description):
+def _rows(held: Checkpoint, description: dict[str, Any]) -> Iterator[tuple[str, Params, dict[str, Any]]]:
     """Name, parameters and description of every layer, of a bidirectional one of each direction."""
     for k, (layer, node) in enumerate(zip(held.layers, description["layers"], strict=True)):
-        if isinstance(layer, Bidirectional):
-            for side in layer._fields:
-                yield f"{k} {side}", getattr(layer, side), node[side]
-        else:
-            yield str(k), layer, node
+        for name, params in directions(layer, str(k)):
+            place, _, side = name.partition(".")
+            yield f"{place} {side}".rstrip(), params, node[side] if side else node
 
 
-def _variant(node) -> str:
-    """What a layer is besides an LSTM, in words."""
+def _variant(node: dict[str, Any]) -> str:
+    """The variants of a layer, in words."""
     words = ["diagonal"] if node["type"] == "DiagonalParams" else []
     words += [name for name in ("peephole", "projection", "norm", "coupled") if node.get(name) is not None]
     clip = node["clip"] or {}
@@ -101,11 +112,12 @@ def _variant(node) -> str:
     return ", ".join(words + ["no bias"] * (node["b"] is None)) or "plain"
 
 
-def _count(tree) -> int:
+def _count(tree: Any) -> int:
+    """The number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def _plot(path: Path, layers) -> None:
+def _plot(path: Path, layers: list[tuple[str, Params]]) -> None:
     """The weights of every layer and direction by gate, one below the other."""
     from jax_lstm import plot
 

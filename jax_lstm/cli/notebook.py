@@ -1,4 +1,4 @@
-"""`jax-lstm run`: the gates of a scalar LSTM, step by step, as the notebook printed them."""
+"""`jax-lstm run`: a scalar LSTM over a few numbers, every gate of every step printed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,22 +22,37 @@ from jax_lstm._readout import readout
 from jax_lstm._types import Readout, Trace
 
 GATES = {"forget": (0.5, 0.1, 0), "input": (0.6, 0.2, 0), "cell": (0.7, 0.3, 0), "output": (0.8, 0.4, 0)}
-"""The notebook's parameters, `(W, U, b)` a gate."""
+"""The default parameters, `(W, U, b)` per gate."""
 
 LABELS = ("Forget Gate", "Input Gate", "Candidate Cell", "Cell State", "Output Gate", "Hidden State")
-"""What the notebook calls the fields of `Trace`, in their order."""
+"""The printed names of the fields of `Trace`, in their order."""
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: Any) -> None:
     """Add this group's commands to the parser."""
     run = commands.add_parser(
         "run",
         help="run a scalar LSTM over a few numbers and print every gate of every step",
-        description="Run a scalar LSTM over a sequence, print the six values of every step, and estimate the next value.",
+        description="Run a scalar LSTM over a sequence, print the six values of every step and estimate the next.",
     )
-    run.add_argument("sequence", nargs="+", metavar="VALUE", help="the numbers; or the name of a file of numbers; or - for standard input")
-    run.add_argument("--gates", type=Path, metavar="FILE.json", help='the gates: {"forget": [W, U, b], "input": …, "cell": …, "output": …}')
-    run.add_argument("--scale", type=float, default=4.0, help="the estimate is this times the last hidden state (default: %(default)g)")
+    run.add_argument(
+        "sequence",
+        nargs="+",
+        metavar="VALUE",
+        help="the numbers; or the name of a file of numbers; or - for standard input",
+    )
+    run.add_argument(
+        "--gates",
+        type=Path,
+        metavar="FILE.json",
+        help='the gates: {"forget": [W, U, b], "input": …, "cell": …, "output": …}',
+    )
+    run.add_argument(
+        "--scale",
+        type=float,
+        default=4.0,
+        help="the estimate is this times the last hidden state (default: %(default)g)",
+    )
     run.add_argument("--json", action="store_true", help="print JSON in full precision")
     run.add_argument("--plot", type=Path, metavar="FILE.png", help="save a picture of the gates")
     run.set_defaults(command=_run)
@@ -70,7 +86,7 @@ def _run(given: argparse.Namespace) -> None:
 
 
 def _sequence(given: Sequence[str]) -> list[float]:
-    """The numbers of the command line, of a file or of standard input, where white space or commas stand between them."""
+    """The numbers of the command line, of a file or of standard input, separated by white space or commas."""
     words, source = given, "the sequence"
     if len(given) == 1 and _number(given[0]) is None:
         source = "standard input" if given[0] == "-" else given[0]
@@ -81,17 +97,19 @@ def _sequence(given: Sequence[str]) -> list[float]:
     for word in words:
         number = _number(word)
         if number is None or not math.isfinite(number):
-            raise ValueError(f"{source} has {word!r}, expected finite numbers alone, with white space or commas between them")
+            raise ValueError(
+                f"{source} has {word!r}, expected only finite numbers, with white space or commas between them"
+            )
         numbers.append(number)
     return numbers
 
 
 def _gates(path: Path) -> dict[str, list[float]]:
-    """The dictionary of gates in a JSON file; which gates there are is looked at by `from_gates`."""
+    """The dictionary of gates in a JSON file; `from_gates` checks their names."""
     try:
         gates = json.loads(_text(path))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON ({error}), expected gates such as {json.dumps(GATES)}") from error
+        raise ValueError(f"{path} is not JSON ({error}), expected gates such as {json.dumps(GATES)}") from error
     if not isinstance(gates, dict):
         raise ValueError(f"{path} holds a {type(gates).__name__}, expected gates such as {json.dumps(GATES)}")
     for name, triple in gates.items():

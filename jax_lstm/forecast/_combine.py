@@ -1,6 +1,7 @@
 """How much of a forecast is each method's, and how wide its intervals are: both from windows that no method has seen.
 
-The shares are those of least error (Bates and Granger 1969), and the intervals are scaled until they hold what they say (conformal, Vovk et al.
+The shares are those of least error (Bates and Granger 1969), and the intervals are scaled until they hold what
+they say (conformal, Vovk et al.
 2005); both are drawn towards a prior, and those of one series towards its panel's, by as many windows as there are.
 """
 
@@ -18,7 +19,9 @@ STEP = 4
 """Shares are tried in steps of one part in so many."""
 
 PRIOR_WINDOWS, PANEL_WINDOWS, PRIOR_WIDTHS, PANEL_WIDTHS = 12.0, 12.0, 20.0, 20.0
-"""How many windows the prior shares, the panel's shares for a series, the prior widths and the panel's widths count as."""
+"""How many windows the prior shares, the panel's shares for a series, the prior widths and the panel's widths
+count as.
+"""
 
 LEVELS = (0.8, 0.95)
 """The levels at which widths are calibrated."""
@@ -88,7 +91,9 @@ def offsets_at(level: float, offsets: np.ndarray, factors: np.ndarray) -> tuple[
 
 
 def _losses(said: Said, methods: tuple[str, ...], grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The loss of all shares on each series, summed over its windows `(shares, series)`; and how many windows apart it has."""
+    """The loss of all shares on each series, summed over its windows `(shares, series)`; and how many windows
+    apart it has.
+    """
     truths = said.truths[1:]
     known = ~np.isnan(truths)
     counts = known.sum(axis=(0, 2))
@@ -139,7 +144,9 @@ def _factors(said: Said, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _series_factors(ratio: np.ndarray, level: float, panel: np.ndarray, apart: float) -> np.ndarray:
-    """The factors of each series `(series, horizon)`: one for all horizons beside the panel's, by how many windows the series has."""
+    """The factors of each series `(series, horizon)`: one for all horizons beside the panel's, by how many windows
+    the series has.
+    """
     count, horizon = ratio.shape[1:]
     relative = ratio / panel
     found = np.ones(count)

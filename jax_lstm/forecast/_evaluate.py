@@ -14,7 +14,8 @@ from jax_lstm.forecast._panel import Panel, check_horizon, cut, take
 from jax_lstm.forecast._predict import METHODS, check_levels, predict_by
 
 TOLERATED = 0.08
-"""How far the share held by an interval may be from its level before a warning is given, beside what chance explains."""
+"""How far the share held by an interval may be from its level before a warning is given, beside what chance explains.
+"""
 
 RESAMPLED = 1000
 """How many times series and origins are drawn anew for the uncertainty of a difference."""
@@ -82,20 +83,27 @@ def evaluate(
     if model is not None and effort is not None:
         raise ValueError("model and effort are both given: give a model that is fitted, or the effort of a fit")
     step = -(-horizon // 3) if step is None else step
-    every = tuple(_origins(one, season, horizon, origins, step) for one, season in zip(panel.series, panel.season, strict=True))
+    every = tuple(
+        _origins(one, season, horizon, origins, step) for one, season in zip(panel.series, panel.season, strict=True)
+    )
     tested = [place for place, found in enumerate(every) if found]
     warnings = []
     if not tested:
         longest = max(map(len, panel.series))
-        raise ValueError(f"the longest series has {longest} values, expected at least {horizon + 3} to test {horizon} steps ahead")
+        raise ValueError(
+            f"the longest series has {longest} values, expected at least {horizon + 3} to test {horizon} steps ahead"
+        )
     if len(tested) < len(every):
-        warnings.append(f"{len(every) - len(tested)} series are too short to test {horizon} steps ahead: they are left out")
+        warnings.append(
+            f"{len(every) - len(tested)} series are too short to test {horizon} steps ahead: they are left out"
+        )
     if effort is not None:
         before = cut(take(panel, tested), [every[place][0] for place in tested])
         model = fit(before, horizon, key=jax.random.key(0) if key is None else key, effort=effort, progress=False)
     errors, held = _run(panel, horizon, every, tested, levels, model)
     by_series = {
-        method: {metric: _mean(found[metric], axis=(1, 2)) for metric in ("sMAPE", "MASE", "MAE")} for method, found in errors.items()
+        method: {metric: _mean(found[metric], axis=(1, 2)) for metric in ("sMAPE", "MASE", "MAE")}
+        for method, found in errors.items()
     }
     scores = {method: {metric: _average(one) for metric, one in found.items()} for method, found in by_series.items()}
     coverage_by_series = {level: _mean(found, axis=(1, 2)) for level, found in held.items()}
@@ -108,7 +116,9 @@ def evaluate(
 
 
 def _origins(series: np.ndarray, season: int, horizon: int, origins: int, step: int) -> tuple[int, ...]:
-    """The origins of one series, the earliest first: at least three values known at each, and half of the series where it has more."""
+    """The origins of one series, the earliest first: at least three values known at each, and half of the series
+    where it has more.
+    """
     last = len(series) - horizon
     first = max(3, min(season + 2, last), len(series) // 2 if len(series) // 2 <= last else 0)
     found = [last - place * step for place in range(origins) if last - place * step >= first]
@@ -116,7 +126,9 @@ def _origins(series: np.ndarray, season: int, horizon: int, origins: int, step: 
 
 
 def _run(panel: Panel, horizon: int, every, tested, levels, model):
-    """The errors by method and metric, and what the intervals held, each `(series, origins, horizon)`, NaN where there is nothing."""
+    """The errors by method and metric, and what the intervals held, each `(series, origins, horizon)`, NaN where
+    there is nothing.
+    """
     most = max(map(len, every))
     shape = (len(every), most, horizon)
     errors = {method: {metric: np.full(shape, np.nan) for metric in ("sMAPE", "MASE", "MAE")} for method in METHODS}
@@ -125,7 +137,9 @@ def _run(panel: Panel, horizon: int, every, tested, levels, model):
         places = [place for place in tested if len(every[place]) > back]
         known = [every[place][len(every[place]) - 1 - back] for place in places]
         past = cut(take(panel, places), known)
-        truths = np.stack([panel.series[place][count : count + horizon] for place, count in zip(places, known, strict=True)])
+        truths = np.stack(
+            [panel.series[place][count : count + horizon] for place, count in zip(places, known, strict=True)]
+        )
         units = np.array([scale(one, season) for one, season in zip(past.series, past.season, strict=True)])
         for method, made in predict_by(past, horizon, METHODS, levels=levels, model=model).items():
             found = _errors(truths, np.stack(made.centre), units)
@@ -140,7 +154,9 @@ def _run(panel: Panel, horizon: int, every, tested, levels, model):
 
 
 def scale(series: np.ndarray, season: int) -> float:
-    """The mean absolute difference of values one season apart, the unit of the MASE (Hyndman and Koehler 2006); NaN where it is zero."""
+    """The mean absolute difference of values one season apart, the unit of the MASE (Hyndman and Koehler 2006);
+    NaN where it is zero.
+    """
     unit = np.nanmax(np.abs(series)) or 1.0
     apart = season if len(series) > season else 1
     changes = np.abs(series[apart:] / unit - series[:-apart] / unit)
@@ -172,7 +188,10 @@ def _coverage_warnings(coverage: dict[float, float], windows: int) -> list[str]:
     for level, share in coverage.items():
         chance = 2 * np.sqrt(level * (1 - level) / max(windows, 1))
         if abs(share - level) > max(min(TOLERATED, (1 - level) * 0.6 + 0.02), chance):
-            found.append(f"the {level:.0%} interval held {share:.0%} of the values: take it as {'too narrow' if share < level else 'too wide'}")
+            found.append(
+                f"the {level:.0%} interval held {share:.0%} of the values: "
+                f"take it as {'too narrow' if share < level else 'too wide'}"
+            )
     return found
 
 
@@ -188,14 +207,19 @@ def _verdict(errors: dict, scores: dict) -> str:
         return f"the combined forecast and the best simple method, {best}, are both exact: there is nothing to compare"
     difference = _mean(errors["combined"][metric], 2) - _mean(errors[best][metric], 2)
     low, high = _interval(difference)
-    said = f"combined forecast {metric} {ours:.3g}, best simple method {best} {theirs:.3g}; the difference lies within {low:+.2g} and {high:+.2g} (95 %)"
+    said = (
+        f"combined forecast {metric} {ours:.3g}, best simple method {best} {theirs:.3g}; "
+        f"the difference lies within {low:+.2g} and {high:+.2g} (95 %)"
+    )
     if not (high < 0 or low > 0):
         return f"no different: {said}"
     return f"{'better' if high < 0 else 'worse'}: {said}"
 
 
 def _interval(difference: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a mean over series: whole series are drawn anew, and where there are few, blocks of three origins within."""
+    """The 95 % interval of a mean over series: whole series are drawn anew, and where there are few, blocks of
+    three origins within.
+    """
     rng = np.random.default_rng(0)
     count, origins = difference.shape
     drawn = np.empty(RESAMPLED)

@@ -17,7 +17,9 @@ from jax_lstm.forecast._predict import gather
 from jax_lstm.forecast._weights import pretrained
 
 
-def explain(panel: Panel, *, series: int = 0, member: int = 0, model: Forecaster | None = None) -> tuple[np.ndarray, Trace]:
+def explain(
+    panel: Panel, *, series: int = 0, member: int = 0, model: Forecaster | None = None
+) -> tuple[np.ndarray, Trace]:
     """The six values of every step of one LSTM of the ensemble.
 
     Args:
@@ -27,7 +29,8 @@ def explain(panel: Panel, *, series: int = 0, member: int = 0, model: Forecaster
         model: a fitted model; the package's weights where None, or where it was not trained further.
 
     Returns:
-        The rows of the series that the LSTM runs over `(steps,)`, and a `Trace` of `(steps, hidden)`, for `jax_lstm.plot.gates`.
+        The rows of the series that the LSTM runs over `(steps,)`, and a `Trace` of `(steps, hidden)`, for
+        `jax_lstm.plot.gates`.
 
     Raises:
         IndexError: a series or a member that there is not.
@@ -42,7 +45,7 @@ def explain(panel: Panel, *, series: int = 0, member: int = 0, model: Forecaster
     tuned = None if model is None else model.tuned.get(season)
     x = features(group.values, group.units.logs, season, group.design).x[:, 0]
     network = pretrained(kind(season))
-    if tuned is not None and tuned.network is not None:
+    if model is not None and tuned is not None and tuned.network is not None:
         network = tuned.network
         inputs = input_features(panel, [series], model.inputs, group.design)
         x = x if inputs is None else np.concatenate([x, inputs[:, 0].astype(np.float32)], axis=1)

@@ -1,4 +1,6 @@
-"""What the network sees at each row: features of the series so far, none of which depends on the series' units or on its future."""
+"""What the network sees at each row: features of the series so far, none of which depends on the series' units or
+on its future.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ def features(values: np.ndarray, logs: np.ndarray, season: int, design: Design, 
     """Features of the last `design.context` rows.
 
     Args:
-        values: transformed series `(rows, series)`, NaN where missing or not begun, with as many rows as the context or more.
+        values: transformed series `(rows, series)`, NaN where missing or not begun, with as many rows as the
+            context or more.
         logs: which of them are logarithms.
         season: their period.
         design: of the network.
@@ -69,7 +72,9 @@ def features(values: np.ndarray, logs: np.ndarray, season: int, design: Design, 
     """
     window, horizon, context = design.window, design.horizon, design.context
     if len(values) < context:
-        raise ValueError(f"values have {len(values)} rows, expected the context's {context} or more: put NaN before their beginning")
+        raise ValueError(
+            f"values have {len(values)} rows, expected the context's {context} or more: put NaN before their beginning"
+        )
     values = np.concatenate([np.full((max(window, season), values.shape[1]), np.nan), values])
     rows, count = values.shape
     known = ~np.isnan(values)
@@ -129,7 +134,10 @@ class _Sums:
         about = filled - filled[begin, np.arange(filled.shape[1])]
         weight = known.astype(float)
         both = weight[1:] * weight[:-1]
-        self.moments = [np.cumsum(part, axis=0) for part in (weight, weight * time, weight * time**2, weight * about, weight * time * about)]
+        self.moments = [
+            np.cumsum(part, axis=0)
+            for part in (weight, weight * time, weight * time**2, weight * about, weight * time * about)
+        ]
         self.changes = np.cumsum(both * np.abs(np.diff(filled, axis=0)), axis=0)
         self.pairs = np.cumsum(both, axis=0)
 
@@ -160,7 +168,9 @@ def _scale(about: np.ndarray, use: np.ndarray, logs: np.ndarray, change: np.ndar
 
 
 def _one_season_before(filled, known, pattern, seen, season, horizon, level, size) -> np.ndarray:
-    """What was left of the values one season before those to forecast, `(series, horizon)`; zeros where there is no season."""
+    """What was left of the values one season before those to forecast, `(series, horizon)`; zeros where there is
+    no season.
+    """
     if season == 1:
         return np.zeros((len(level), horizon))
     rows = seen - season + np.arange(horizon) % season

@@ -49,7 +49,9 @@ def save(path: str | os.PathLike, forecaster: Forecaster) -> None:
             for name, array in zip(FIELDS, _leaves(tuned.network), strict=True):
                 arrays[f"{season}.{name}"] = np.ascontiguousarray(array)
     inputs = {
-        name: None if pair is None else [one.tolist() for one in pair] for name, pair in forecaster.inputs._asdict().items() if name != "ahead"
+        name: None if pair is None else [one.tolist() for one in pair]
+        for name, pair in forecaster.inputs._asdict().items()
+        if name != "ahead"
     }
     facts = {
         "version": 1,
@@ -79,7 +81,9 @@ def load(path: str | os.PathLike) -> Forecaster:
         tuned = {int(season): _tuned(season, one, arrays) for season, one in facts["seasons"].items()}
     except (KeyError, TypeError, UnicodeDecodeError, ValueError, _safetensors_error()) as error:
         raise ValueError(f"{os.fspath(path)} holds no forecaster, or is damaged: make one with jax-lstm fit") from error
-    pairs = {name: None if pair is None else tuple(np.array(one) for one in pair) for name, pair in facts["inputs"].items()}
+    pairs: Any = {
+        name: None if pair is None else tuple(np.array(one) for one in pair) for name, pair in facts["inputs"].items()
+    }
     inputs = Inputs(**pairs, ahead=facts["ahead"])
     return Forecaster(tuned, inputs, facts["horizon"], facts["about"], facts["report"])
 

@@ -23,22 +23,30 @@ from jax_lstm.forecast._predict import PRIOR, Group, gather
 from jax_lstm.forecast._weights import pretrained
 from jax_lstm.forecast._windows import follow, join
 
-EFFORTS = {"quick": 40, "normal": 160, "long": 480}
-"""The most steps of training further."""
+EFFORTS = {"quick": 2, "normal": 8, "long": 24}
+"""The most stages of training further; after each the held-back windows are looked at."""
 
-RATE, BATCH, LOOK_EVERY = 1e-3, 128, 10
-"""The learning rate, the series in a batch, and the steps between looks at the held-out windows."""
+STAGE, PATIENCE, RATE, BATCH = 15, 2, 1e-3, 128
+"""The steps of a stage, the stages without a gain before training ends, the learning rate, and the series in a batch.
+
+Each stage starts the optimiser anew (Loshchilov and Hutter 2017), so that all stages are one compiled program.
+"""
 
 MOST_SERIES, MOST_CROPS = 4096, 6
 """How many series are learnt from, and from how many stretches of a long one."""
 
 
-def fit(panel: Panel, horizon: int, *, key: jax.Array, effort: str = "normal", progress: bool | None = None) -> Forecaster:
+def fit(
+    panel: Panel, horizon: int, *, key: jax.Array, effort: str = "normal", progress: bool | None = None
+) -> Forecaster:
     """A forecaster that knows a panel: the package's networks, trained further on it where that helps.
 
-    The last values of each series are held back, and a network is trained on what came before them. How long, and whether it is used at all, is
-    decided by its forecasts of the held-back values from several origins, as are the shares of the methods and the widths of the
-    intervals. Then the network is trained for as long on all values. Inputs of the panel are further features of the network.
+    The last values of each series are held back, and a network is trained on what came before them. How long, and
+    whether it is used at all, is
+    decided by its forecasts of the held-back values from several origins, as are the shares of the methods and the
+    widths of the
+    intervals. Then the network is trained for as long on all values. Inputs of the panel are further features of
+    the network.
 
     Args:
         panel: from `panel`; one series is a panel of one.
@@ -67,7 +75,9 @@ def fit(panel: Panel, horizon: int, *, key: jax.Array, effort: str = "normal", p
     tuned, reports = {}, []
     for season in sorted(set(panel.season)):
         places = [place for place, period in enumerate(panel.season) if period == season]
-        tuned[season], said = _fit_season(panel, places, horizon, inputs, jax.random.fold_in(key, season), EFFORTS[effort], progress)
+        tuned[season], said = _fit_season(
+            panel, places, horizon, inputs, jax.random.fold_in(key, season), EFFORTS[effort], progress
+        )
         reports.append(said if len(set(panel.season)) == 1 else f"season {season}: {said}")
     return Forecaster(tuned, inputs, horizon, {}, "; ".join(reports))
 
@@ -88,7 +98,13 @@ class Lesson(NamedTuple):
 
 
 def _fit_season(
-    panel: Panel, places: Sequence[int], horizon: int, inputs: Inputs, key: jax.Array, steps: int, progress: bool | None
+    panel: Panel,
+    places: Sequence[int],
+    horizon: int,
+    inputs: Inputs,
+    key: jax.Array,
+    stages: int,
+    progress: bool | None,
 ) -> tuple[Tuned, str]:
     season = panel.season[places[0]]
     group = gather([panel.series[place] for place in places], season, horizon)
@@ -101,28 +117,35 @@ def _fit_season(
     told, networks, origins = "too short to train on", {"lstm": untouched}, group.origins
     if usable.size:
         chosen = np.sort(np.random.default_rng(0).permutation(usable)[:MOST_SERIES])
-        (early, final), best = _train(widened(untouched, inputs.size), task, chosen, key, steps, progress)
+        (early, final), best = _train(widened(untouched, inputs.size), task, chosen, key, stages, progress)
         networks["tuned"] = early
         origins = tuple(back for back in group.origins if back <= held)
     said = say(group.values, group.units, season, horizon, group.design, networks, origins, task.inputs)
     gains = _gains(said) if usable.size else np.zeros(0)
     if usable.size:
         told = f"{best} steps of training change the error on held-out values by {-100 * gains.mean():+.1f} %"
-    helps = gains.size > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
+    helps = (
+        gains.size > 0 and best > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
+    )
     prior = PRIOR[kind(season)]
     if not helps:
         return Tuned(None, calibrate(said, prior)[0]), f"{told}: the package's weights as they are"
-    prior = {"lstm": prior["lstm"] / 4, "tuned": 3 * prior["lstm"] / 4} | {name: prior[name] for name in prior if name != "lstm"}
+    prior = {"lstm": prior["lstm"] / 4, "tuned": 3 * prior["lstm"] / 4} | {
+        name: prior[name] for name in prior if name != "lstm"
+    }
     return Tuned(final, calibrate(said, prior)[0]), f"{told}: trained further"
 
 
 def _gains(said: Said) -> np.ndarray:
-    """By how much the trained network's errors on each series are less than the untouched one's, in shares of the mean error."""
+    """By how much the trained network's errors on each series are less than the untouched one's, in shares of the
+    mean error.
+    """
     known = ~np.isnan(said.truths[1:])
     counts = known.sum(axis=(0, 2))
     unit = said.unit[1:][..., None]
     before, after = (
-        np.where(known, np.tanh(np.abs(said.truths[1:] - said.centres[name][1:]) / unit / 2), 0.0).sum(axis=(0, 2)) / np.maximum(counts, 1)
+        np.where(known, np.tanh(np.abs(said.truths[1:] - said.centres[name][1:]) / unit / 2), 0.0).sum(axis=(0, 2))
+        / np.maximum(counts, 1)
         for name in ("lstm", "tuned")
     )
     mean = before[counts > 0].mean() if (counts > 0).any() else 0.0
@@ -137,7 +160,10 @@ def widened(network: Network, inputs: int) -> Network:
     layer, out = network
     rows = jnp.zeros((members, inputs, layer.w_x.shape[-1]), layer.w_x.dtype)
     more = jnp.zeros((members, inputs, out.w.shape[-1]), out.w.dtype)
-    return Network(layer._replace(w_x=jnp.concatenate([layer.w_x, rows], axis=1)), out._replace(w=jnp.concatenate([out.w, more], axis=1)))
+    return Network(
+        layer._replace(w_x=jnp.concatenate([layer.w_x, rows], axis=1)),
+        out._replace(w=jnp.concatenate([out.w, more], axis=1)),
+    )
 
 
 def _windows(task: Task, chosen: np.ndarray, back: int) -> Windows:
@@ -152,7 +178,9 @@ def _windows(task: Task, chosen: np.ndarray, back: int) -> Windows:
     made = follow(features(values, logs, group.season, design), values, logs, design, least=min(4, group.season + 3))
     if task.inputs is None:
         return made
-    shifted = np.concatenate([np.zeros((back, len(chosen), task.inputs.shape[-1])), task.inputs[: design.context - back, chosen]])
+    shifted = np.concatenate(
+        [np.zeros((back, len(chosen), task.inputs.shape[-1])), task.inputs[: design.context - back, chosen]]
+    )
     return made._replace(x=np.concatenate([made.x, shifted.astype(np.float32)], axis=-1))
 
 
@@ -172,28 +200,48 @@ def _lesson(task: Task, chosen: np.ndarray) -> Lesson:
     count = sum(part.x.shape[1] for part in parts)
     size = size_class(count) if count <= BATCH else row_class(count)
     lesson = Lesson(join(parts), np.concatenate(early, axis=1))
-    lesson = jax.tree.map(lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), lesson)
+    lesson = jax.tree.map(
+        lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), lesson
+    )
     lesson.windows.y[:, count:], lesson.early[:, count:] = np.nan, np.nan
     return lesson
 
 
-def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, steps: int, progress: bool | None):
-    """The network trained without what is held back, and with it, side by side, up to the step at which the former forecasts that best."""
+def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, stages: int, progress: bool | None):
+    """The network trained without what is held back, and with it, side by side, up to the step at which the former
+    forecasts that best.
+    """
     lesson = _lesson(task, chosen)
     found = _windows(task, chosen, 0)
     rows = np.arange(len(found.x))[:, None, None]
     count, size = len(chosen), row_class(len(chosen)) if len(chosen) > BATCH else size_class(len(chosen))
     found = found._replace(y=np.where(rows >= len(found.x) - 1 - task.held, found.y, np.nan).astype(np.float32))
-    held_back = jax.tree.map(lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), found)
+    held_back = jax.tree.map(
+        lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), found
+    )
     held_back.y[:, count:] = np.nan
-    both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), start)
-    fitted = train.fit(
-        _loss, both, lesson, _optimizer(2 * start.readout.w.shape[0]), key=key, steps=steps,
-        batch_size=min(BATCH, lesson.early.shape[1]), batch_axis=1, progress=progress,
-        validation=jax.tree_util.Partial(_judge, held_back), validate_every=LOOK_EVERY, patience=4,
-    )  # fmt: skip
-    best = LOOK_EVERY * (1 + int(np.nanargmin(np.asarray(fitted.history.validation))))
-    return [jax.tree.map(lambda leaf, place=place: leaf[place], fitted.params) for place in (0, 1)], best
+    held_back = jax.tree.map(jnp.asarray, held_back)
+    both = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), start)
+    best, least, kept = 0, float(_judge(both, held_back)), both
+    for stage in range(1, stages + 1):
+        if stage - best > PATIENCE:
+            break
+        fitted = train.fit(
+            _loss,
+            both,
+            lesson,
+            _optimizer(2 * start.readout.w.shape[0]),
+            key=jax.random.fold_in(key, stage),
+            steps=STAGE,
+            batch_size=min(BATCH, lesson.early.shape[1]),
+            batch_axis=1,
+            progress=progress,
+        )
+        both = fitted.params
+        told = float(_judge(both, held_back))
+        if told < least:
+            best, least, kept = stage, told, both
+    return [jax.tree.map(lambda leaf, place=place: jnp.asarray(leaf[place]), kept) for place in (0, 1)], best * STAGE
 
 
 def _loss(both: Network, lesson: Lesson, key) -> jax.Array:
@@ -202,7 +250,8 @@ def _loss(both: Network, lesson: Lesson, key) -> jax.Array:
     return jax.vmap(lambda network, y: loss(network, lesson.windows._replace(y=y), key))(both, targets).sum()
 
 
-def _judge(held_back: Windows, both: Network) -> jax.Array:
+@jax.jit
+def _judge(both: Network, held_back: Windows) -> jax.Array:
     """The loss on what is held back of the network that has not seen it."""
     early = jax.tree.map(lambda leaf: leaf[0], both)
     return jax.vmap(losses, (0, None))(early, held_back).mean()
@@ -210,5 +259,5 @@ def _judge(held_back: Windows, both: Network) -> jax.Array:
 
 @lru_cache
 def _optimizer(members: int) -> optax.GradientTransformation:
-    schedule = optax.linear_schedule(0.1 * RATE, RATE, 20)
+    schedule = optax.linear_schedule(0.1 * RATE, RATE, STAGE // 2)
     return optax.chain(optax.clip_by_global_norm(1.0 * members), optax.adam(schedule))

@@ -47,17 +47,24 @@ def standards(panel: Panel, horizon: int) -> Inputs:
 def input_features(panel: Panel, places: Sequence[int], inputs: Inputs, design: Design) -> np.ndarray | None:
     """The features `(context, series, size)` of some series of the panel.
 
-    At a row the network sees the past inputs of the row, the future ones of the row and of the steps ahead of it, and the static ones. Future
+    At a row the network sees the past inputs of the row, the future ones of the row and of the steps ahead of it,
+    and the static ones. Future
     inputs beyond those given are held.
 
     Raises:
         ValueError: inputs that the model was fitted with are missing, or others are there.
     """
-    for said, given, fitted in (("past", panel.past, inputs.past), ("future", panel.future, inputs.future), ("static", panel.static, inputs.static)):
+    for said, given, fitted in (
+        ("past", panel.past, inputs.past),
+        ("future", panel.future, inputs.future),
+        ("static", panel.static, inputs.static),
+    ):
         have = 0 if given is None else given[0].shape[-1]
         want = 0 if fitted is None else len(fitted[0])
         if have != want:
-            raise ValueError(f"the panel has {have} {said} inputs, but the model was fitted with {want}: give the same ones")
+            raise ValueError(
+                f"the panel has {have} {said} inputs, but the model was fitted with {want}: give the same ones"
+            )
     if inputs.size == 0:
         return None
     found = np.zeros((design.context, len(places), inputs.size))
@@ -70,12 +77,12 @@ def _of_series(panel: Panel, place: int, inputs: Inputs, context: int) -> np.nda
     rows = len(panel.series[place])
     at = np.arange(rows - context, rows)
     parts = []
-    if inputs.past is not None:
+    if inputs.past is not None and panel.past is not None:
         parts.append(_rows(panel.past[place], inputs.past, at))
-    if inputs.future is not None:
+    if inputs.future is not None and panel.future is not None:
         for ahead in range(inputs.ahead + 1):
             parts.append(_rows(panel.future[place], inputs.future, at + ahead))
-    if inputs.static is not None:
+    if inputs.static is not None and panel.static is not None:
         mean, spread = inputs.static
         parts.append(np.broadcast_to((panel.static[place] - mean) / spread, (context, len(mean))))
     return np.concatenate(parts, axis=1)

@@ -15,8 +15,8 @@ from jax_lstm.forecast._simple import simple
 from jax_lstm.forecast._theta import theta
 from jax_lstm.forecast._transform import Units
 
-CHUNK = 512
-"""How many series go through a network at once."""
+CHUNK, PORTION = 512, 4096
+"""How many series go through a network at once, and how many have their features in memory at once."""
 
 LONGEST_RISE = 0.6
 """The largest power of the horizon by which intervals widen beyond what a network was made for."""
@@ -28,7 +28,8 @@ class Said(NamedTuple):
     Args:
         origins: how many of the last rows were not known, 0 first.
         centres: by method `(origins, series, horizon)`.
-        offsets: from a centre down to its 2.5 % and 10 % and up to its 90 % and 97.5 % quantiles, `(4, origins, series, horizon)`.
+        offsets: from a centre down to its 2.5 % and 10 % and up to its 90 % and 97.5 % quantiles, `(4, origins,
+            series, horizon)`.
         truths: what came, NaN where unknown or where too little was known for a test, `(origins, series, horizon)`.
         unit: what errors are compared in, `(origins, series)`.
     """
@@ -62,6 +63,25 @@ def say(
         origins: how many of the last rows are unknown at each, 0 first.
         inputs: further features `(context, series, inputs)`.
     """
+    portions = []
+    for begin in range(0, values.shape[1], PORTION):
+        part = slice(begin, begin + PORTION)
+        some = None if inputs is None else inputs[:, part]
+        portion = Units(*(field[part] for field in units))
+        portions.append(_say(values[:, part], portion, season, horizon, design, networks, origins, some))
+    if len(portions) == 1:
+        return portions[0]
+    return Said(
+        origins,
+        {name: np.concatenate([one.centres[name] for one in portions], axis=1) for name in portions[0].centres},
+        np.concatenate([one.offsets for one in portions], axis=2),
+        np.concatenate([one.truths for one in portions], axis=1),
+        np.concatenate([one.unit for one in portions], axis=1),
+    )
+
+
+def _say(values, units: Units, season: int, horizon: int, design: Design, networks, origins, inputs) -> Said:
+    """The same of as many series as there is memory for."""
     seen = features(values, units.logs, season, design, origins)
     step_rows = [design.context - 1 - back for back in origins]
     centres: dict[str, np.ndarray] = {}
@@ -75,10 +95,14 @@ def say(
     for name in statistical[0]:
         centres[name] = np.stack([one[name] for one in statistical])
     unit = np.where(units.logs, 1.0, 10 * seen.scale[step_rows])
-    return Said(origins, centres, offsets, _truths(values, season, horizon, origins), unit)
+    truths = _truths(values, season, horizon, origins)
+    truths[..., design.horizon :] = np.nan  # not forecast by the networks from the origins before the end
+    return Said(origins, centres, offsets, truths, unit)
 
 
-def _network_says(network: Network, seen: Steps, rows: list[int], inputs: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _network_says(
+    network: Network, seen: Steps, rows: list[int], inputs: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """The centres and offsets at some of the rows, chunk by chunk, each padded to one of a few sizes."""
     centres, offsets = [], []
     count = seen.x.shape[1]
@@ -86,10 +110,16 @@ def _network_says(network: Network, seen: Steps, rows: list[int], inputs: np.nda
         inputs = None
     for begin in range(0, count, CHUNK):
         part = slice(begin, min(begin + CHUNK, count))
-        x = seen.x[:, part] if inputs is None else np.concatenate([seen.x[:, part], inputs[:, part].astype(np.float32)], axis=-1)
+        x = (
+            seen.x[:, part]
+            if inputs is None
+            else np.concatenate([seen.x[:, part], inputs[:, part].astype(np.float32)], axis=-1)
+        )
         size = x.shape[1]
         spare = size_class(size) - size
-        x, valid = (np.pad(array, [(0, 0), (0, spare)] + [(0, 0)] * (array.ndim - 2)) for array in (x, seen.valid[:, part]))
+        x, valid = (
+            np.pad(array, [(0, 0), (0, spare)] + [(0, 0)] * (array.ndim - 2)) for array in (x, seen.valid[:, part])
+        )
         centre, quantiles = ensemble(network, jnp.asarray(x), jnp.asarray(valid))
         chosen, index = np.asarray(centre)[rows][:, :size], np.asarray(rows)
         scale = seen.scale[index][:, part][..., None]
@@ -117,7 +147,7 @@ def _roll(values, units, season, horizon, design, networks, centres, offsets, in
             shift = None if inputs is None else _held_inputs(inputs, sum(one.shape[-1] for one in made))
             again = features(longer, units.logs, season, design)
             following, _ = _network_says(network, again, [design.context - 1], shift)
-            made.append(np.concatenate([following, np.full_like(centres[name][1:], np.nan)]))
+            made.append(np.concatenate([following, np.zeros_like(centres[name][1:])]))
         rolled[name] = np.concatenate(made, axis=-1)
     last, middle = offsets[..., -1:], offsets[..., design.horizon // 2 - 1 : design.horizon // 2]
     power = np.clip(np.log(np.maximum(last, 1e-30) / np.maximum(middle, 1e-30)) / np.log(2), 0.05, LONGEST_RISE)
@@ -143,10 +173,14 @@ def _truths(values: np.ndarray, season: int, horizon: int, origins: tuple[int, .
     return np.stack(found)
 
 
-def _statistics(values: np.ndarray, units: Units, season: int, horizon: int, back: int, pattern: np.ndarray) -> dict[str, np.ndarray]:
-    """The forecasts `(series, horizon)` of Theta, level with season and the simple methods when the last `back` rows were not known."""
+def _statistics(
+    values: np.ndarray, units: Units, season: int, horizon: int, back: int, pattern: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The forecasts `(series, horizon)` of Theta, level with season and the simple methods when the last `back`
+    rows were not known.
+    """
     known = values[: len(values) - back]
-    rows, count = known.shape
+    rows = len(known)
     empty = np.isnan(known).all(axis=0)
     known = np.where(empty, 0.0, known)
     filled = fill(known, season)
@@ -182,7 +216,7 @@ def _theta_says(about: np.ndarray, begun: np.ndarray, known: np.ndarray, logs: n
     scaled = np.where(begun, (plain - middle) / spread, np.nan)
     size = 8 if count <= 8 else 64 if count <= 64 else 512
     long = row_class(rows)
-    steps = -(-horizon // 12) * 12
+    steps = row_class(horizon)
     found = []
     for begin in range(0, count, size):
         part = np.full((long, size), np.nan)
@@ -190,7 +224,9 @@ def _theta_says(about: np.ndarray, begun: np.ndarray, known: np.ndarray, logs: n
         part[long - rows :, : chosen.shape[1]] = chosen
         use = np.zeros((long, size), bool)
         use[long - rows :, : chosen.shape[1]] = known[:, begin : begin + size]
-        found.append(np.asarray(theta(part, horizon=steps, known=use).forecasts, np.float64)[:horizon, : chosen.shape[1]])
+        found.append(
+            np.asarray(theta(part, horizon=steps, known=use).forecasts, np.float64)[:horizon, : chosen.shape[1]]
+        )
     forecasts = np.concatenate(found, axis=1) * spread + middle
     least = 1e-2 * plain[-1]
     logged = np.log(np.maximum(np.where(logs, forecasts, 1.0), np.where(logs, least, 1.0))) + top

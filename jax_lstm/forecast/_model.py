@@ -28,10 +28,14 @@ class Tuned(NamedTuple):
         return {"lstm": untouched} if self.network is None else {"lstm": untouched, "tuned": self.network}
 
     def shares_of(self, said: Said) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        """The shares and factors of every series, and the methods: those of the panel that was fitted, whatever these series are."""
+        """The shares and factors of every series, and the methods: those of the panel that was fitted, whatever
+        these series are.
+        """
         count, horizon = said.truths.shape[1:]
         factors = self.calibration.factors
-        longer = np.concatenate([factors, np.repeat(factors[:, -1:], max(0, horizon - factors.shape[1]), axis=1)], axis=1)[:, :horizon]
+        longer = np.concatenate(
+            [factors, np.repeat(factors[:, -1:], max(0, horizon - factors.shape[1]), axis=1)], axis=1
+        )[:, :horizon]
         shares = np.broadcast_to(self.calibration.shares, (count, len(self.calibration.methods)))
         return shares, np.broadcast_to(longer[:, None], (2, count, horizon)), self.calibration.methods
 

@@ -1,4 +1,6 @@
-"""The network: one LSTM over all rows of a series that forecasts every horizon at every row, with a centre and four quantiles."""
+"""The network: one LSTM over all rows of a series that forecasts every horizon at every row, with a centre and
+four quantiles.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from jax_lstm import train
 from jax_lstm._init import init, uniform
 from jax_lstm._layer import lstm
 from jax_lstm._readout import readout
-from jax_lstm._types import LSTMParams, Readout
+from jax_lstm._types import Readout
 from jax_lstm.forecast._features import Design
 
 QUANTILES = (0.025, 0.1, 0.9, 0.975)
@@ -40,7 +42,7 @@ class Network(NamedTuple):
         readout: of the hidden state and the features, `w (members, hidden + features, 5 * horizon)`.
     """
 
-    layer: LSTMParams
+    layer: Any
     readout: Readout
 
 
@@ -49,7 +51,8 @@ class Windows(NamedTuple):
 
     Args:
         x: features `(rows, series, features)`.
-        y: what followed each row, as the network is to say it, `(rows, series, horizon)`, NaN where unknown or not to be learnt.
+        y: what followed each row, as the network is to say it, `(rows, series, horizon)`, NaN where unknown or not
+            to be learnt.
         scale: its unit `(rows, series)`, in logarithms.
         valid: where a series has begun `(rows, series)`.
         weight: of each horizon `(1, series, horizon)`.
@@ -75,8 +78,9 @@ def start(key, *, design: Design, hidden: int, members: int) -> Network:
     return Network(jax.vmap(one)(jax.random.split(key, members)), Readout(w, w[:, 0]))
 
 
-def forward(member: Network, x: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What one member says at every row: the centre `(rows, series, horizon)`, and quantiles `(4, rows, series, horizon)`.
+def forward(member: Network, x: Any, valid: Any) -> tuple[jax.Array, jax.Array]:
+    """What one member says at every row: the centre `(rows, series, horizon)`, and quantiles `(4, rows, series,
+    horizon)`.
 
     No gradient flows from the quantiles into the centre that they lie around, and they never cross.
     """
@@ -96,7 +100,9 @@ def ensemble(network: Network, x: jax.Array, valid: jax.Array) -> tuple[jax.Arra
 
 
 def losses(member: Network, windows: Windows) -> jax.Array:
-    """The loss of one member on each series: half the sMAPE and part of the scaled error of the centre, and the quantiles' pinball loss."""
+    """The loss of one member on each series: half the sMAPE and part of the scaled error of the centre, and the
+    quantiles' pinball loss.
+    """
     centre, quantiles = forward(member, windows.x, windows.valid)
     known = ~jnp.isnan(windows.y)
     y = jnp.where(known, windows.y, 0.0)
@@ -121,7 +127,17 @@ def optimizer(steps: int, rate: float, members: int) -> optax.GradientTransforma
     return optax.chain(optax.clip_by_global_norm(1.0 * members), optax.adamw(schedule, weight_decay=1e-2))
 
 
-def learn(network: Network, windows: Windows, *, key, steps: int, rate: float, batch: int, progress: bool | None = None, **options: Any):
+def learn(
+    network: Network,
+    windows: Windows,
+    *,
+    key,
+    steps: int,
+    rate: float,
+    batch: int,
+    progress: bool | None = None,
+    **options: Any,
+):
     """The ensemble after some steps of training; `options` go to `jax_lstm.train.fit`."""
     members = network.readout.w.shape[0]
     return train.fit(

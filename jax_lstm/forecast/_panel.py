@@ -32,7 +32,8 @@ def panel(values, *, season: int | Sequence[int], names=None, past=None, future=
     """A panel from arrays.
 
     Args:
-        values: `(time,)` for one series, `(time, series)` with one in each column, or a list of arrays `(time,)` of any lengths.
+        values: `(time,)` for one series, `(time, series)` with one in each column, or a list of arrays `(time,)`
+            of any lengths.
         season: the period, 1 for none: one for all series, or one for each.
         names: one for each; "series 0", "series 1" and so on where None.
         past, future, static: as in `Panel`; an array for one series, or a list with one for each.
@@ -53,7 +54,9 @@ def panel(values, *, season: int | Sequence[int], names=None, past=None, future=
         if int(period) != period or period < 1:
             raise ValueError(f"the season of {label} is {period}, expected a whole number of steps, 1 for none")
         if np.isinf(one).any():
-            raise ValueError(f"{label} is infinite at row {int(np.isinf(one).argmax())}: use NaN where a value is missing")
+            raise ValueError(
+                f"{label} is infinite at row {int(np.isinf(one).argmax())}: use NaN where a value is missing"
+            )
         if np.isnan(one).all():
             raise ValueError(f"{label} has no values: leave it out of the panel")
     lengths = [len(one) for one in series]
@@ -75,7 +78,8 @@ def check_horizon(horizon: int) -> None:
 
 def take(given: Panel, places: Sequence[int]) -> Panel:
     """The panel of some of the series."""
-    return Panel(*(None if field is None else tuple(field[place] for place in places) for field in given))
+    fields: Any = (None if field is None else tuple(field[place] for place in places) for field in given)
+    return Panel(*fields)
 
 
 def cut(given: Panel, known: Sequence[int]) -> Panel:
@@ -91,7 +95,9 @@ def _series(values) -> tuple[np.ndarray, ...]:
     else:
         array = np.asarray(values, np.float64)
         if array.ndim not in (1, 2):
-            raise ValueError(f"values have shape {array.shape}, expected (time,), (time, series) or a list of arrays (time,)")
+            raise ValueError(
+                f"values have shape {array.shape}, expected (time,), (time, series) or a list of arrays (time,)"
+            )
         found = (array,) if array.ndim == 1 else tuple(array.T)
     for one in found:
         if one.ndim != 1:
@@ -101,7 +107,9 @@ def _series(values) -> tuple[np.ndarray, ...]:
     return found
 
 
-def _inputs(said: str, given: Any, names, rank: int, lengths: list[int], *, exact: bool) -> tuple[np.ndarray, ...] | None:
+def _inputs(
+    said: str, given: Any, names, rank: int, lengths: list[int], *, exact: bool
+) -> tuple[np.ndarray, ...] | None:
     """The inputs of every series, checked."""
     if given is None:
         return None
@@ -112,9 +120,14 @@ def _inputs(said: str, given: Any, names, rank: int, lengths: list[int], *, exac
     shape = "(time, inputs)" if rank == 2 else "(inputs,)"
     for name, one, length in zip(names, found, lengths, strict=True):
         if one.ndim != rank or one.shape[-1] != found[0].shape[-1]:
-            raise ValueError(f"{said} of {name} has shape {one.shape}, expected {shape} with as many inputs for every series")
+            raise ValueError(
+                f"{said} of {name} has shape {one.shape}, expected {shape} with as many inputs for every series"
+            )
         if rank == 2 and (len(one) != length if exact else len(one) < length):
-            raise ValueError(f"{said} of {name} has {len(one)} rows, expected {length}{'' if exact else ' or more'}, as the series has")
+            raise ValueError(
+                f"{said} of {name} has {len(one)} rows, expected {length}{'' if exact else ' or more'}, "
+                "as the series has"
+            )
         if not np.isfinite(one).all():
             raise ValueError(f"{said} of {name} has values that are missing or infinite: fill them in")
     return found

@@ -72,7 +72,8 @@ def predict(
 ) -> Forecasts:
     """What follows each series of a panel, with intervals; no fitting is needed.
 
-    The default combines an LSTM, trained on synthetic series and perhaps on a panel by `fit`, with the Theta method, in shares that are found
+    The default combines an LSTM, trained on synthetic series and perhaps on a panel by `fit`, with the Theta
+    method, in shares that are found
     on windows of the panel held out.
 
     Args:
@@ -108,7 +109,9 @@ def predict_by(
         places[season] = [place for place, period in enumerate(panel.season) if period == season]
         found[season] = _of_season(panel, places[season], season, horizon, levels, model, methods)
     order = np.argsort(np.concatenate([places[season] for season in places]))
-    return {method: _join(panel.names, [found[season][method] for season in places], order, levels) for method in methods}
+    return {
+        method: _join(panel.names, [found[season][method] for season in places], order, levels) for method in methods
+    }
 
 
 def _join(names: tuple[str, ...], parts: list[Forecasts], order: np.ndarray, levels: Sequence[float]) -> Forecasts:
@@ -144,7 +147,9 @@ def gather(series: Sequence[np.ndarray], season: int, horizon: int) -> Group:
 
 
 def test_origins(horizon: int, design: Design, longest: int) -> tuple[int, ...]:
-    """The origins: 0, and further ones about a third of the horizon apart, as far back as there is something to forecast from."""
+    """The origins: 0, and further ones about a third of the horizon apart, as far back as there is something to
+    forecast from.
+    """
     within = min(horizon, design.horizon)
     apart = max(1, -(-within // 3))
     farthest = min(design.context - 16, longest - 4)
@@ -152,7 +157,13 @@ def test_origins(horizon: int, design: Design, longest: int) -> tuple[int, ...]:
 
 
 def _of_season(
-    panel: Panel, places: Sequence[int], season: int, horizon: int, levels, model: Forecaster | None, methods: Sequence[str]
+    panel: Panel,
+    places: Sequence[int],
+    season: int,
+    horizon: int,
+    levels,
+    model: Forecaster | None,
+    methods: Sequence[str],
 ) -> dict[str, Forecasts]:
     group = gather([panel.series[place] for place in places], season, horizon)
     tuned = None if model is None else model.tuned.get(season)
@@ -175,13 +186,15 @@ def _shares(said: Said, season: int, method: str, tuned: Tuned | None):
         chosen = "tuned" if method == "lstm" and tuned is not None and tuned.network is not None else method
         calibration, shares, factors = calibrate(said, {chosen: 1.0})
         return shares, factors, calibration.methods
-    if tuned is None:
+    if tuned is None or tuned.network is None:  # the package's networks: this panel itself says how they do on it
         calibration, shares, factors = calibrate(said, PRIOR[kind(season)])
         return shares, factors, calibration.methods
     return tuned.shares_of(said)
 
 
-def _in_units(panel: Panel, places, group: Group, said: Said, centre: np.ndarray, factors: np.ndarray, levels) -> Forecasts:
+def _in_units(
+    panel: Panel, places, group: Group, said: Said, centre: np.ndarray, factors: np.ndarray, levels
+) -> Forecasts:
     """The forecasts in the units of the series, with what is special about some of them."""
     known = (~np.isnan(group.values)).sum(axis=0)
     last = group.values[-1 - (~np.isnan(group.values[::-1])).argmax(axis=0), np.arange(group.values.shape[1])]
@@ -189,7 +202,11 @@ def _in_units(panel: Panel, places, group: Group, said: Said, centre: np.ndarray
     held = (known < FEWEST) | constant
     centre = np.where(held[:, None], last[:, None], centre)
     notes = [
-        f"{count} value{'s' * (count > 1)}: last value held" if count < FEWEST else "constant: held" if same else ""
+        f"{count} value{'s' if count > 1 else ''}: last value held"
+        if count < FEWEST
+        else "constant: held"
+        if same
+        else ""
         for count, same in zip(known, constant, strict=True)
     ]
 

@@ -1,4 +1,6 @@
-"""Seasonal factors that are causal: estimated anew at every row from what came before it, and shrunk where the season is weak."""
+"""Seasonal factors that are causal: estimated anew at every row from what came before it, and shrunk where the
+season is weak.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Factors(NamedTuple):
 
 
 def fill(values: np.ndarray, season: int) -> np.ndarray:
-    """Series `(rows, series)` without gaps: the value one season before, or the last one; before the beginning, the first value."""
+    """Series `(rows, series)` without gaps: the value one season before, or the last one; before the beginning,
+    the first value.
+    """
     known = ~np.isnan(values)
     begin = known.argmax(axis=0)
     filled = np.where(np.arange(len(values))[:, None] < begin, values[begin, np.arange(values.shape[1])], values)
@@ -41,7 +45,8 @@ def fill(values: np.ndarray, season: int) -> np.ndarray:
 def factors(filled: np.ndarray, known: np.ndarray, season: int, first: int) -> Iterator[Factors]:
     """The factors as they were known after `first`, `first + 1`, … and all rows.
 
-    A value's part of the season is its distance from the mean of the season centred on it. The parts of each phase are averaged with
+    A value's part of the season is its distance from the mean of the season centred on it. The parts of each phase
+    are averaged with
     weights that fade, and the averages shrunk by the share of their variance that is noise (James and Stein 1961).
 
     Args:
@@ -76,7 +81,9 @@ def factors(filled: np.ndarray, known: np.ndarray, season: int, first: int) -> I
 
 
 def _centred_mean(values: np.ndarray, season: int) -> np.ndarray:
-    """The mean of the season around each row, its two ends counting half where it is even; NaN near the ends of the rows."""
+    """The mean of the season around each row, its two ends counting half where it is even; NaN near the ends of
+    the rows.
+    """
     rows, half = len(values), season // 2
     found = np.full_like(values, np.nan)
     if rows <= 2 * half:

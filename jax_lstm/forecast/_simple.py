@@ -1,4 +1,6 @@
-"""The simple methods that any forecast has to beat, in the units of the series, over gaps that are filled as they are for the others."""
+"""The simple methods that any forecast has to beat, in the units of the series, over gaps that are filled as they
+are for the others.
+"""
 
 from __future__ import annotations
 

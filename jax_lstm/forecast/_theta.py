@@ -1,6 +1,7 @@
 """The dynamic optimised Theta method (Fiorucci et al. 2016), of all series of a panel at once.
 
-With a smoothing parameter α the forecasts of one step are linear in the first level and in `1 - 1/θ`, so that those two have a closed form,
+With a smoothing parameter α the forecasts of one step are linear in the first level and in `1 - 1/θ`, so that
+those two have a closed form,
 and α alone is searched, on a grid:
 
     mu = level + (1 - 1/θ) (a (1 - α)^i + b (1 - (1 - α)^(i+1)) / α)
@@ -28,14 +29,16 @@ SKIPPED = 3
 class Line(NamedTuple):
     """The values so far, and the straight line through them: how many, their mean, its intercept and slope."""
 
-    count: jax.Array
+    seen: jax.Array
     mean: jax.Array
     intercept: jax.Array
     slope: jax.Array
 
 
 class Theta(NamedTuple):
-    """What was found for each series: α, θ (infinite where the weight of the line is one), the first level, and the forecasts."""
+    """What was found for each series: α, θ (infinite where the weight of the line is one), the first level, and
+    the forecasts.
+    """
 
     alpha: jax.Array
     theta: jax.Array
@@ -65,7 +68,9 @@ def theta(values, *, horizon: int, known=None, alphas=ALPHAS) -> Theta:
     begun = ~np.isnan(values)
     counts = begun if known is None else begun & known
     filled = np.where(begun, values, 0).astype(np.float32)
-    return _theta(jnp.asarray(filled), jnp.asarray(begun), jnp.asarray(counts), jnp.asarray(alphas, jnp.float32), horizon=horizon)
+    return _theta(
+        jnp.asarray(filled), jnp.asarray(begun), jnp.asarray(counts), jnp.asarray(alphas, jnp.float32), horizon=horizon
+    )
 
 
 @partial(jax.jit, static_argnames="horizon")
@@ -78,8 +83,8 @@ def _theta(values, begun, counts, alphas, *, horizon: int) -> Theta:
     def step(held, row):
         line, level, share, sums = held
         y, has_begun, counting = row
-        pull = _pull(line, alpha)
-        error, use = y[None] - level, (counting & (line.count >= SKIPPED))[None]
+        pull = _pull(jax.tree.map(lambda leaf: leaf[None], line), alpha)
+        error, use = y[None] - level, (counting & (line.seen >= SKIPPED))[None]
         products = (share * share, share * pull, pull * pull, share * error, pull * error, error * error)
         sums = jax.tree.map(lambda total, product: total + jnp.where(use, product, 0.0), sums, products)
         level = jnp.where(has_begun[None], alpha * y[None] + (1 - alpha) * level, level)
@@ -104,15 +109,15 @@ def _theta(values, begun, counts, alphas, *, horizon: int) -> Theta:
 
 def _pull(line: Line, alpha):
     """What the straight line adds to the level, for a weight of one."""
-    remains = (1 - alpha) ** line.count
+    remains = (1 - alpha) ** line.seen
     return line.intercept * remains + line.slope * (1 - remains * (1 - alpha)) / alpha
 
 
 def _seen(line: Line, y, begun) -> Line:
     """The line with one more value."""
-    count = line.count
+    count = line.seen
     mean = (count * line.mean + y) / (count + 1)
-    slope = jnp.where(count > 0, ((count - 1) * line.slope + 6 * (y - mean) / (count + 1)) / (count + 2), 0.0)
+    slope = jnp.where(count > 0, ((count - 1) * line.slope + 6 * (y - line.mean) / (count + 1)) / (count + 2), 0.0)
     new = Line(count + 1, mean, mean - slope * (count + 2) / 2, slope)
     return jax.tree.map(lambda fresh, held: jnp.where(begun, fresh, held), new, line)
 

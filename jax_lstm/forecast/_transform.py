@@ -1,4 +1,4 @@
-"""From the units of a series to those the model works in and back: logarithms of positive series, others as they are."""
+"""From the units of a series to those of the model and back: logarithms of positive series, others as they are."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class Units(NamedTuple):
 
 
 def align(series, rows: int) -> np.ndarray:
-    """Series side by side `(rows, series)`, each ending in the last row; NaN where they had not begun. Only the last rows are kept."""
+    """Series side by side `(rows, series)`, each ending in the last row; NaN where they had not begun. Only the
+    last rows are kept.
+    """
     table = np.full((rows, len(series)), np.nan)
     for place, one in enumerate(series):
         kept = one[-rows:]
@@ -36,7 +38,9 @@ def align(series, rows: int) -> np.ndarray:
 
 
 def transform(values: np.ndarray) -> tuple[np.ndarray, Units]:
-    """Series `(rows, series)` divided by their greatest absolute value, with logarithms of those that are positive throughout."""
+    """Series `(rows, series)` divided by their greatest absolute value, with logarithms of those that are positive
+    throughout.
+    """
     least = np.nanmin(values, axis=0)
     unit = np.nanmax(np.abs(values), axis=0)
     unit = np.where(unit > 0, unit, 1.0)

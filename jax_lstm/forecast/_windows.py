@@ -11,7 +11,9 @@ FARTHEST = 40.0
 """How far what is learnt may be from the level, in units of the scale."""
 
 
-def windows(values: np.ndarray, logs: np.ndarray, season: int, design: Design, *, least: int = 1, weight=None) -> Windows:
+def windows(
+    values: np.ndarray, logs: np.ndarray, season: int, design: Design, *, least: int = 1, weight=None
+) -> Windows:
     """What a network learns from transformed series.
 
     Args:
@@ -25,7 +27,9 @@ def windows(values: np.ndarray, logs: np.ndarray, season: int, design: Design, *
     return follow(features(values, logs, season, design), values, logs, design, least=least, weight=weight)
 
 
-def follow(steps: Steps, values: np.ndarray, logs: np.ndarray, design: Design, *, least: int = 1, weight=None) -> Windows:
+def follow(
+    steps: Steps, values: np.ndarray, logs: np.ndarray, design: Design, *, least: int = 1, weight=None
+) -> Windows:
     """The same from features that are there."""
     context, horizon = design.context, design.horizon
     rows, count = values.shape

@@ -1,6 +1,7 @@
 """Weights from and to other systems: plain NumPy arrays in their layout, and layers that `jax_lstm.network` runs.
 
-`from_*` give a tuple of layers, `to_*` take one. No other framework needs to be there; ONNX needs `pip install 'jax_lstm[onnx]'`.
+`from_*` give a tuple of layers, `to_*` take one. No other framework needs to be there; ONNX needs `pip install
+'jax_lstm[onnx]'`.
 """
 
 from jax_lstm.interop._cudnn import from_cudnn as from_cudnn

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jax_lstm._types import Bidirectional
+from jax_lstm._types import Layer, directions
 from jax_lstm.interop._layout import Layout, Stored, write
-from jax_lstm.interop._stack import read_layers, refuse_uneven, write_layers
+from jax_lstm.interop._stack import Layers, join_directions, read_layers, refuse_uneven, write_layers
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 CUDNN = Layout("cuDNN", "ifgo", w_x="W_ih", w_h="W_hh", biases=("b_ih", "b_hh"), bias_needed=True, gates_first=True)
 
 
-def from_cudnn(weights, *, features: int, hidden: int, layers: int = 1, bidirectional: bool = False) -> tuple:
+def from_cudnn(
+    weights: Float[np.ndarray, " parameters"],
+    *,
+    features: int,
+    hidden: int,
+    layers: int = 1,
+    bidirectional: bool = False,
+) -> tuple[Layer, ...]:
     """The layers of the flat `weights` of `jax.experimental.rnn.lstm`.
 
-    cuDNN adds two biases, `b_ih` and `b_hh`; the layer has their sum. A buffer for ROCm has two gates in another order: bring it
-    back by `jax.experimental.rnn.swap_lstm_gates` first.
+    cuDNN adds two biases, `b_ih` and `b_hh`; the layer has their sum. A buffer for ROCm has two gates in another order:
+    convert it with `jax.experimental.rnn.swap_lstm_gates` first.
 
     Args:
         weights: `(parameters,)`, as from `jax.experimental.rnn.init_lstm_weight`.
@@ -27,7 +38,7 @@ def from_cudnn(weights, *, features: int, hidden: int, layers: int = 1, bidirect
         A tuple of layers for `network`, `Bidirectional(forward, backward)` for two directions.
 
     Raises:
-        ValueError: a buffer of another size. TypeError: no floats.
+        ValueError: a buffer of another size. TypeError: an array of another kind than floats.
 
     >>> import numpy as np
     >>> from_cudnn(np.zeros(4 * 2 * (3 + 2 + 2), np.float32), features=3, hidden=2)[0].w_x.shape
@@ -37,30 +48,30 @@ def from_cudnn(weights, *, features: int, hidden: int, layers: int = 1, bidirect
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} is {value!r}, expected a whole number of at least 1")
     flat = np.asarray(weights)
-    directions = 1 + bool(bidirectional)
+    sides = 1 + bool(bidirectional)
     wide = 4 * hidden
     places, at = [], 0
-    for cell, key in _order(layers * directions):
-        inputs = features if cell < directions else directions * hidden
+    for cell, key in _order(layers * sides):
+        inputs = features if cell < sides else sides * hidden
         shape = {"W_ih": (wide, inputs), "W_hh": (wide, hidden)}.get(key, (wide,))
         places.append((cell, key, slice(at, at := at + math.prod(shape)), shape))
     if flat.shape != (at,):
         sizes = f"features={features}, hidden={hidden}, layers={layers}, bidirectional={bidirectional}"
         raise ValueError(f"weights has shape {flat.shape}, expected ({at},) for {sizes}")
-    cells: list[dict[str, np.ndarray]] = [{} for _ in range(layers * directions)]
+    cells: list[dict[str, np.ndarray]] = [{} for _ in range(layers * sides)]
     for cell, key, part, shape in places:
         cells[cell][key] = flat[part].reshape(shape)
     stored = [Stored(CUDNN, arrays, "weights") for arrays in cells]
-    return read_layers(map(Bidirectional, stored[::2], stored[1::2]) if bidirectional else stored)
+    return read_layers(join_directions(stored[first : first + sides]) for first in range(0, len(stored), sides))
 
 
-def to_cudnn(layers) -> np.ndarray:
+def to_cudnn(layers: Layers) -> Float[np.ndarray, " parameters"]:
     """The flat buffer `(parameters,)` of `jax.experimental.rnn.lstm`: the inverse of `from_cudnn`.
 
     All of a bias goes into `b_ih`, and `b_hh` is zero; a layer without biases gets zeros.
 
     Args:
-        layers: the layers, all with the same number of units and directions, as cuDNN has it.
+        layers: a layer or a tuple of layers, all with the same number of units and directions, as cuDNN has it.
 
     Raises:
         ValueError: a variant that cuDNN's buffer does not have, or layers that differ.
@@ -71,12 +82,12 @@ def to_cudnn(layers) -> np.ndarray:
     (56,)
     """
     written = write_layers(layers, lambda params, name: write(CUDNN, params, name))
-    both = [list(layer) if isinstance(layer, Bidirectional) else [layer] for layer in written]
-    refuse_uneven(both, "cuDNN buffer", w_h="W_hh")
-    cells = [arrays for directions in both for arrays in directions]
+    stack = [[arrays for _, arrays in directions(layer)] for layer in written]
+    refuse_uneven(stack, "cuDNN buffer", w_h="W_hh")
+    cells = [arrays for sides in stack for arrays in sides]
     return np.concatenate([cells[cell][key].reshape(-1) for cell, key in _order(len(cells))])
 
 
 def _order(cells: int) -> list[tuple[int, str]]:
-    """The arrays as they follow each other in the buffer; a cell is one direction of one layer, directions interleaved."""
+    """The order of the arrays in the buffer; a cell is one direction of one layer, directions interleaved."""
     return [(cell, key) for keys in (("W_ih", "W_hh"), ("b_ih", "b_hh")) for cell in range(cells) for key in keys]

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from jax_lstm._types import Layer
+from jax_lstm.interop._arrays import is_array
+from jax_lstm.interop._find import Cells, Path, children, is_module
 from jax_lstm.interop._layout import Layout, Stored, write
-from jax_lstm.interop._stack import as_cells, read_layers, write_layers
+from jax_lstm.interop._stack import Layers, as_cells, read_layers, write_layers
 
 EQUINOX = Layout("equinox.nn.LSTMCell", "ifgo", w_x="weight_ih", w_h="weight_hh", biases=("bias",), gates_first=True)
 
 
-def from_equinox(cells) -> tuple:
+def from_equinox(cells: Any) -> tuple[Layer, ...]:
     """The layers of `equinox.nn.LSTMCell` modules.
 
     Args:
-        cells: a cell's arrays, `{"weight_ih": cell.weight_ih, "weight_hh": cell.weight_hh, "bias": cell.bias}`; the last may be
-            None, or not there, as with `use_bias=False`. For a stack, a list with one such mapping a layer; for two directions,
-            `jax_lstm.Bidirectional(forward, backward)` of two.
+        cells: a cell, or a module that holds one at any depth; or the arrays of a cell, with the keys "weight_ih",
+            "weight_hh" and "bias",
+            of which the last may be None or absent, as with `use_bias=False`. For a stack, a list with one of these per
+            layer; for two directions, `jax_lstm.Bidirectional(forward, backward)` of two.
 
     Returns:
         A tuple of layers for `network`.
 
     Raises:
-        ValueError: a key that is missing or unknown, a shape that does not fit; the message names the key.
-        TypeError: no mapping, or no floats.
+        ValueError: a key that is missing or unknown, a shape that does not fit (the message names the key), a module
+            with no cell or with several (the message lists their paths).
+        TypeError: another kind of object, or an array that holds no floats.
 
     >>> import numpy as np
     >>> from_equinox({"weight_ih": np.ones((8, 3), "f"), "weight_hh": np.ones((8, 2), "f"), "bias": None})[0].w_x.shape
     (3, 8)
     """
 
-    def stored(arrays, name: str) -> Stored:
-        return Stored(EQUINOX, {key: array for key, array in arrays.items() if key != "bias" or array is not None}, name)
-
-    return read_layers(as_cells(cells, stored))
+    return read_layers(as_cells(cells, _CELLS, _stored))
 
 
-def to_equinox(layers) -> tuple:
-    """The arrays of Equinox cells, one mapping a layer: the inverse of `from_equinox`; put them in place with `equinox.tree_at`.
+def to_equinox(layers: Layers) -> tuple[Any, ...]:
+    """The arrays of Equinox cells, one mapping per layer, for `equinox.tree_at`: the inverse of `from_equinox`.
 
     A layer without biases gives no "bias": make the cell with `use_bias=False`.
+
+    Args:
+        layers: a layer or a tuple of layers.
 
     Returns:
         A tuple of mappings, `Bidirectional` of two where the layer is.
@@ -47,7 +56,26 @@ def to_equinox(layers) -> tuple:
 
     >>> import jax
     >>> from jax_lstm import init_network
-    >>> {name: array.shape for name, array in to_equinox(init_network(jax.random.key(0), features=3, hidden=[2]))[0].items()}
+    >>> (cell,) = to_equinox(init_network(jax.random.key(0), features=3, hidden=[2]))
+    >>> {name: array.shape for name, array in cell.items()}
     {'weight_ih': (8, 3), 'weight_hh': (8, 2), 'bias': (8,)}
     """
     return write_layers(layers, lambda params, name: write(EQUINOX, params, name))
+
+
+def _is_cell(path: Path, node: Any) -> bool:
+    """An `LSTMCell`, or its arrays in a mapping; a `GRUCell` has the same keys and a "bias_n"."""
+    if is_module(node):
+        return any(kind.__name__ == "LSTMCell" for kind in type(node).__mro__)
+    keys = children(node).keys()
+    return {"weight_ih", "weight_hh"} <= keys and "bias_n" not in keys
+
+
+def _stored(cell: Any, name: str) -> Stored:
+    arrays: dict[str, np.ndarray] = children(cell)
+    if is_module(cell):  # the sizes are fields as well
+        arrays = {key: value for key, value in arrays.items() if is_array(value)}
+    return Stored(EQUINOX, {key: array for key, array in arrays.items() if key != "bias" or array is not None}, name)
+
+
+_CELLS = Cells("LSTM cells of Equinox", frozenset({"weight_ih", "weight_hh"}), _is_cell, separator=".")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from jax_lstm._types import Layer
+from jax_lstm.interop._find import Cells
 from jax_lstm.interop._layout import Layout, Stored, write
-from jax_lstm.interop._stack import as_cells, read_layers, write_layers
+from jax_lstm.interop._stack import Layers, as_cells, read_layers, write_layers
 
 TF1 = Layout(
     "tf.nn.rnn_cell.LSTMCell",
@@ -15,41 +19,46 @@ TF1 = Layout(
     peephole=("w_i_diag", "w_f_diag", "w_o_diag"),
     projection="projection/kernel",
 )
+_CELLS = Cells("variables of an LSTMCell", frozenset({"kernel", "bias"}), lambda path, node: False)
 
 
-def from_tf1(cells, *, forget_bias: float = 1.0) -> tuple:
+def from_tf1(cells: Any, *, forget_bias: float = 1.0) -> tuple[Layer, ...]:
     """The layers of TensorFlow 1's `LSTMCell`, with peepholes and projection where it has them, and of `BasicLSTMCell`.
 
-    TensorFlow 1 adds `forget_bias` to the forget gate's bias at run time; the layer's `b` has it in. What an export has rounded an
-    import gives back to the bit.
+    TensorFlow 1 adds `forget_bias` to the forget gate's bias at run time; the layer's `b` includes it. An import after
+    an export gives back the bits of the import before it.
 
     Args:
-        cells: a cell's variables by the end of their names: "kernel", "bias", with peepholes "w_i_diag", "w_f_diag", "w_o_diag", with a
-            projection "projection/kernel". For a stack, a list with one such mapping a layer; for two directions,
-            `jax_lstm.Bidirectional(forward, backward)` of two.
-        forget_bias: what the cell was made with; a checkpoint does not say. A cell with `cell_clip` or `proj_clip` needs
-            more than weights: set the first as `clip=Clip(cell=…)` of the layer; the second does not exist here.
+        cells: a cell's variables by the end of their names: "kernel", "bias", with peepholes "w_i_diag", "w_f_diag",
+            "w_o_diag", with a projection "projection/kernel". For a stack, a list with one such mapping per layer; for
+            two directions, `jax_lstm.Bidirectional(forward, backward)` of two.
+        forget_bias: what the cell was made with; a checkpoint does not include it. Neither does it include `cell_clip`,
+            which is `clip=Clip(cell=…)` of the layer, nor `proj_clip`, which has no counterpart here.
 
     Returns:
         A tuple of layers for `network`.
 
     Raises:
         ValueError: a key that is missing or unknown, a shape that does not fit; the message names the key.
-        TypeError: no mapping, or no floats.
+        TypeError: another kind of object, or an array that holds no floats.
 
     >>> import numpy as np
     >>> from_tf1({"kernel": np.ones((5, 8), np.float32), "bias": np.zeros(8, np.float32)})[0].b.tolist()
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
     layout = TF1._replace(forget_bias=forget_bias)
-    return read_layers(as_cells(cells, lambda arrays, name: Stored(layout, arrays, name)))
+    return read_layers(as_cells(cells, _CELLS, lambda arrays, name: Stored(layout, arrays, name)))
 
 
-def to_tf1(layers, *, forget_bias: float = 1.0) -> tuple:
-    """The variables of TensorFlow 1 cells, one mapping a layer: the inverse of `from_tf1`.
+def to_tf1(layers: Layers, *, forget_bias: float = 1.0) -> tuple[Any, ...]:
+    """The variables of TensorFlow 1 cells, one mapping per layer: the inverse of `from_tf1`.
 
-    A forget bias is rounded as in `to_haiku`; with `forget_bias=0.0`, for a cell made so, all is exact. A layer without biases gets
-    those that act as none.
+    A forget bias is rounded as in `to_haiku`; with `forget_bias=0.0`, for a cell made so, all is exact. A layer without
+    biases gets those that act as none.
+
+    Args:
+        layers: a layer or a tuple of layers.
+        forget_bias: what the cell is made with.
 
     Returns:
         A tuple of mappings, `Bidirectional` of two where the layer is.

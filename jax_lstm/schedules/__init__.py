@@ -1,5 +1,6 @@
 """How the work of a layer is arranged around the step; the equations stand elsewhere, once."""
 
+from jax_lstm.schedules.kernels.cpu.library import use_native_kernel as use_native_kernel
 from jax_lstm.schedules.registry import SCHEDULES as SCHEDULES
 from jax_lstm.schedules.registry import Choice as Choice
 from jax_lstm.schedules.registry import Problem as Problem

@@ -44,5 +44,7 @@ def scan_pieces(
 
 
 def without_rest(time: int, size: int) -> int:
-    """A size of up to half as many steps again, if that leaves no rest, which would be compiled once more; else the size."""
+    """A size of up to half as many steps again, if that leaves no rest, which would be compiled once more; else the
+    size.
+    """
     return next((larger for larger in range(size, size + size // 2 + 1) if time % larger == 0), size)

@@ -1,4 +1,6 @@
-"""Matrix products of the custom backward pass: inside its loop, at every step, and after it, over many steps at once."""
+"""Matrix products of the custom backward pass: inside its loop, at every step, and after it, over many steps at
+once.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +50,8 @@ class StepGradients(NamedTuple):
 def weight_matrices(params: Params) -> list[jax.Array]:
     """The matrices that whole rows are multiplied by.
 
-    `w_x`, `w_h` and `b` are one matrix, as one large product is faster than three; they are apart where their products are
-    normalized apart. The projection comes last.
+    `w_x`, `w_h` and `b` are one matrix, as one large product is faster than three; they are apart where their products
+    are normalized apart. The projection comes last.
     """
     stack = [params.w_x, params.w_h] if isinstance(params, LSTMParams) else [params.w_x]
     if params.norm is None:
@@ -85,7 +87,7 @@ def gradient_products(
         jnp.dot(a.T.astype(w.dtype), d.astype(w.dtype))
         for w, (a, d) in zip(weights, _factors(params, x, h_seen, gradients), strict=True)
     ]
-    d_z_x = gradients.z if params.norm is None else gradients.z[0]
+    d_z_x = gradients.z[0] if isinstance(gradients.z, tuple) else gradients.z
     d_x = dot(d_z_x, params.w_x.T).astype(x.dtype)
     return d_weights, d_x.reshape(*lead, d_x.shape[-1])
 

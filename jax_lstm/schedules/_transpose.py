@@ -1,4 +1,6 @@
-"""One step of the custom backward pass: the pullback of the step's pointwise parts, by `jax.vjp`, around its transposed products."""
+"""One step of the custom backward pass: the pullback of the step's pointwise parts, by `jax.vjp`, around its transposed
+products.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class Kept(NamedTuple):
 
     Args:
         before: the carry that the step started from, after a reset.
-        values: the gates of the step; its pre-activations where the update cannot be differentiated from the gates alone.
+        values: the gates of the step; its pre-activations where the update cannot be differentiated from the gates
+            alone.
     """
 
     before: Carry
@@ -29,10 +32,12 @@ class Kept(NamedTuple):
 
 
 class Elementwise(NamedTuple):
-    """What meets every step and row by element: its gradients are summed over the steps in the loop, and over the rows after it.
+    """What meets every step and row by element: its gradients are summed over the steps in the loop, and over the rows
+    after it.
 
     Args:
-        vectors: the parameters that act by element, with one copy per row, so that no step reduces over a batch that may be sharded.
+        vectors: the parameters that act by element, with one copy per row, so that no step reduces over a batch that
+            may be sharded.
         recurrent_mask: `(*batch, out)`.
         reset_to: the carry that a reset puts back.
     """
@@ -51,9 +56,7 @@ def from_gates_alone(params: Params) -> bool:
 def elementwise(params: Params, shared: Shared, batch: tuple[int, ...]) -> Elementwise:
     """The parameters and shared arrays that act by element."""
     vectors = {name: getattr(params, name) for name in elementwise_vectors(params)}
-    return Elementwise(
-        jax.tree.map(partial(_per_row, batch=batch), vectors), shared.recurrent_mask, shared.reset_to
-    )
+    return Elementwise(jax.tree.map(partial(_per_row, batch=batch), vectors), shared.recurrent_mask, shared.reset_to)
 
 
 def sum_over_rows(gradients: dict[str, Any], params: Params, batch: tuple[int, ...]) -> dict[str, Any]:
@@ -75,8 +78,9 @@ def step_transpose(
         layout: how the product with the recurrent weights is arranged.
 
     Returns:
-        A function of the state `(gradient of the carry after the step, gradients of `acting` so far)`, the step, what was kept of
-        it, and the gradient of its hidden state. It returns the state before the step and the step's `StepGradients`.
+        A function of the state `(gradient of the carry after the step, gradients of `acting` so far)`, the step, what
+        was kept of it, and the gradient of its hidden state. It returns the state before the step and the step's
+        `StepGradients`.
     """
     wide = jax.tree.map(lambda leaf: leaf.astype(wide_dtype(leaf.dtype)), params)
     from_gates = from_gates_alone(params)
@@ -88,6 +92,7 @@ def step_transpose(
     ) -> tuple[tuple[Carry, Elementwise], StepGradients]:
         d_after, d_acting = state
         before = kept.before
+        known = kept.values if isinstance(kept.values, Trace) else None
         z = jnp.zeros_like(before.c, shape=(*batch, params.w_x.shape[1])) if from_gates else kept.values
 
         # the step once more, its parts apart; what only the values depend on is not computed
@@ -96,7 +101,7 @@ def step_transpose(
             return begin_step(masks, carry, now)
 
         def pointwise(acting: Elementwise, z: Any, c: jax.Array) -> tuple[jax.Array, jax.Array]:
-            m, c, _ = update(params._replace(**acting.vectors), z, c, kept.values if from_gates else None)
+            m, c, _ = update(params._replace(**acting.vectors), z, c, known)
             return m, c
 
         (_, h_seen), pull_begin = jax.vjp(begin, acting, before)

@@ -1,4 +1,6 @@
-"""The checkpointed schedule: the forward pass keeps one carry per sqrt(time) steps, and the backward pass repeats the steps between."""
+"""The checkpointed schedule: the forward pass keeps one carry per sqrt(time) steps, and the backward pass repeats the
+steps between.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The deferred and the chunked schedule: a custom backward pass whose loop carries only what is sequential.
 
-The forward loop keeps the gates and the carry that each step started from. The backward loop takes the pullback of the one pointwise
-update, step by step, and returns the gradient of the pre-activations; the gradients of weights and inputs are products over many
+The forward loop keeps the gates and the carry that each step started from. The backward loop takes the pullback of the
+one pointwise update, step by step, and returns the gradient of the pre-activations; the gradients of weights and inputs
+are products over many
 steps at once: over all of them (deferred), or over a few while what they are made of is still in the cache (chunked).
 """
 
@@ -14,9 +15,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jax_lstm._cell import products, project, update, wide_dtype
+from jax_lstm._cell import add_recurrent, dot, products, project, update, wide_dtype
 from jax_lstm._step import Shared, Steps, begin_step, finish_step, zero_invalid
-from jax_lstm._types import Carry, LSTMParams, Params
+from jax_lstm._types import Carry, LSTMParams, Params, Trace
 from jax_lstm.schedules._pieces import scan_pieces, without_rest
 from jax_lstm.schedules._products import Layout, gradient_products, product_in_loop, weight_matrices
 from jax_lstm.schedules._transpose import (
@@ -29,6 +30,9 @@ from jax_lstm.schedules._transpose import (
     zeros_to_sum_in,
 )
 
+UNROLL = 2
+"""Steps in one pass of an accelerator's loop: a GPU's command buffer holds the loop from two on."""
+
 
 class Plan(NamedTuple):
     """Static configuration of the loops.
@@ -36,22 +40,23 @@ class Plan(NamedTuple):
     Args:
         chunk: the number of steps whose gradients are gathered before large products are made of them; None for all.
         layout: how the loops arrange their products.
+        hoisted: whether the product with the input is made before the forward loop, and the gates that are kept are made again after it,
+            of all steps at once. An accelerator, for which every launch counts, is then left with little to do at each step.
     """
 
     chunk: int | None = None
     layout: Layout = "plain"
+    hoisted: bool = False
 
 
 class Plans(NamedTuple):
     """The plan for each platform that the program may be compiled for."""
 
     cpu: Plan = Plan()
-    accelerator: Plan = Plan()
+    accelerator: Plan = Plan(hoisted=True)
 
 
-def deferred(
-    params: Params, shared: Shared, steps: Steps, *, plans: Plans, reverse: bool
-) -> tuple[Carry, jax.Array]:
+def deferred(params: Params, shared: Shared, steps: Steps, *, plans: Plans, reverse: bool) -> tuple[Carry, jax.Array]:
     """The last carry and the hidden states, with a custom backward pass."""
     return _deferred((plans, reverse), params, shared, steps)
 
@@ -66,9 +71,7 @@ def _on_platform(plans: Plans, function: Callable[..., Any], *arguments: Any) ->
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _deferred(
-    static: tuple[Plans, bool], params: Params, shared: Shared, steps: Steps
-) -> tuple[Carry, jax.Array]:
+def _deferred(static: tuple[Plans, bool], params: Params, shared: Shared, steps: Steps) -> tuple[Carry, jax.Array]:
     plans, reverse = static
     carry, (hs, _) = _on_platform(plans, partial(_loop, reverse=reverse, keep=False), params, shared, steps)
     return carry, hs
@@ -99,6 +102,8 @@ def _loop(
     plan: Plan, params: Params, shared: Shared, steps: Steps, *, reverse: bool, keep: bool
 ) -> tuple[Carry, tuple[jax.Array, Kept | None]]:
     """The forward loop: the last carry, the hidden states, and what the backward pass needs."""
+    if plan.hoisted:
+        return _hoisted_loop(params, shared, steps, reverse=reverse, keep=keep)
     # x and h side by side: for one feature that is twice as fast
     together = isinstance(params, LSTMParams) and params.norm is None
     weights = jnp.concatenate([params.w_x, params.w_h]) if together else None
@@ -106,16 +111,43 @@ def _loop(
 
     def step(carry: Carry, now: Steps) -> tuple[Carry, tuple[jax.Array, Kept | None]]:
         before, h_seen = begin_step(shared, carry, now)
-        if by_both is None:
-            z = products(params, now.x, h_seen)
-        else:
-            z = by_both(jnp.concatenate([now.x, h_seen], axis=-1))
-        m, c, trace = update(params, z, before.c)
+        z = products(params, now.x, h_seen) if by_both is None else by_both(jnp.concatenate([now.x, h_seen], axis=-1))
+        m, c, values = update(params, z, before.c)
         after = finish_step(shared, before, Carry(project(params, m), c), now)
-        gates = trace._replace(cell_state=None, hidden_state=None) if from_gates_alone(params) else z
+        # c and h stand in the next step's `before`
+        gates: Any = Trace(*values[:3], None, values.output_gate, None) if from_gates_alone(params) else z  # type: ignore[arg-type]
         return after, (zero_invalid(after.h, now.valid), Kept(before, gates) if keep else None)
 
     return jax.lax.scan(step, shared.initial, steps, reverse=reverse)
+
+
+def _hoisted_loop(
+    params: Params, shared: Shared, steps: Steps, *, reverse: bool, keep: bool
+) -> tuple[Carry, tuple[jax.Array, Kept | None]]:
+    """The forward loop with little in it: one product and one update at each step."""
+
+    def step(carry: Carry, inputs: tuple[jax.Array, Steps]) -> tuple[Carry, tuple[jax.Array, Carry]]:
+        z_x, now = inputs
+        before, h_seen = begin_step(shared, carry, now)
+        m, c, _ = update(params, add_recurrent(params, z_x, h_seen), before.c)
+        after = finish_step(shared, before, Carry(project(params, m), c), now)
+        return after, (zero_invalid(after.h, now.valid), after)
+
+    inputs = dot(steps.x, params.w_x), steps._replace(x=None)
+    last, (hs, after) = jax.lax.scan(step, shared.initial, inputs, reverse=reverse, unroll=UNROLL)
+    if not keep:
+        return last, (hs, None)
+    before, h_seen = jax.vmap(partial(begin_step, shared))(_shifted(shared.initial, after, reverse), steps)
+    z = add_recurrent(params, inputs[0], h_seen)
+    gates = update(params, z, before.c)[2]._replace(cell_state=None, hidden_state=None)
+    return last, (hs, Kept(before, gates if from_gates_alone(params) else z))
+
+
+def _shifted(initial: Carry, after: Carry, reverse: bool) -> Carry:
+    """The carries before every step from those after it."""
+    if reverse:
+        return jax.tree.map(lambda a, first: jnp.concatenate([a[1:], first[None]]), after, initial)
+    return jax.tree.map(lambda a, first: jnp.concatenate([first[None], a[:-1]]), after, initial)
 
 
 def _gradients(plan: Plan, residuals: Any, cotangents: Any, *, reverse: bool) -> Any:
@@ -135,15 +167,15 @@ def _gradients(plan: Plan, residuals: Any, cotangents: Any, *, reverse: bool) ->
         stacked = jax.lax.optimization_barrier(stacked)
 
     def one(state: Any, t: jax.Array) -> Any:
-        # By index: slices of what was kept would be copied once more as the loop's inputs. Not by dynamic_index_in_dim, for whose
-        # forward derivative under vmap, as in jax.hessian, jaxlib 0.10.2 fails to make a program for a CPU.
+        # By index: slices of what was kept would be copied once more as the loop's inputs. Not by dynamic_index_in_dim,
+        # for whose forward derivative under vmap, as in jax.hessian, jaxlib 0.10.2 fails to make a program for a CPU.
         at_t = jax.tree.map(lambda a: a[t], stacked)
         return transposed(state, *at_t)
 
     def piece(state: Any, times: jax.Array) -> Any:
         """The loop over some steps, then the products of all of them at once."""
         inner, d_weights = state
-        inner, gradients = jax.lax.scan(one, inner, times, reverse=not reverse)
+        inner, gradients = jax.lax.scan(one, inner, times, reverse=not reverse, unroll=UNROLL if plan.hoisted else 1)
         steps, kept, _ = stacked
         count = times.shape[0]
         x, h_seen = (

@@ -1,4 +1,6 @@
-"""The schedules by name, and the rule by which `"auto"` chooses one; nothing else asks for the platform or the number of rows."""
+"""The schedules by name, and the rule by which `"auto"` chooses one; nothing else asks for the platform or the number
+of rows.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,22 @@ from jax_lstm._types import Carry, DiagonalParams, Params
 from jax_lstm.schedules._products import Layout
 from jax_lstm.schedules.checkpointed import checkpointed
 from jax_lstm.schedules.deferred import Plan, Plans, deferred
+from jax_lstm.schedules.kernels import cudnn, tpu
 from jax_lstm.schedules.kernels.cpu import library
 from jax_lstm.schedules.kernels.cpu.binding import native
 from jax_lstm.schedules.kernels.cpu.support import unsupported as native_unsupported
 from jax_lstm.schedules.scan import scan
 
 CHUNK = 16
-"""How many steps `chunked` gathers before it makes products of their gradients; 8, 32 and 64 were no faster on any shape."""
+"""How many steps `chunked` gathers before it makes products of their gradients; 8, 32 and 64 were no faster on any
+shape.
+"""
 FEW_STEPS = 4
 FEW_ROWS = 16
 LARGE_BYTES, MANY_BYTES, LEFT_ROWS = 2**18, 2**21, range(4, 65)
-"""From which size on weights count as large and as many, and for which numbers of rows many of them stand on the left."""
+"""From which size on weights count as large and as many, and for which numbers of rows many of them stand on the
+left.
+"""
 
 
 class Problem(NamedTuple):
@@ -37,7 +44,8 @@ class Problem(NamedTuple):
         features, hidden, out: the sizes of the layer.
         dtype: of parameters, inputs and results.
         platform: "cpu", "gpu" or "tpu".
-        variant: those of "diagonal", "no bias", "peephole", "projection", "norm", "coupled", "clip cell" and "clip gates" that hold.
+        variant: those of "diagonal", "no bias", "peephole", "projection", "norm", "coupled", "clip cell" and "clip
+            gates" that hold.
         options: those of "lengths", "mask", "resets", "reset_to", "recurrent_mask" and "zoneout" that are given.
         reverse: whether the steps are taken from the last to the first.
     """
@@ -129,17 +137,16 @@ def describe(params: Params, shared: Shared, steps: Steps, *, reverse: bool, pla
 def platform_of(x: jax.Array) -> str:
     """The platform where a concrete array is; JAX's default for one that is traced.
 
-    A program that is traced here can still be compiled for another platform: `deferred` and `chunked` have a plan for each, and a
-    kernel stands beside a plain program for the platforms that it is not for.
+    A program that is traced here can still be compiled for another platform: `deferred` and `chunked` have a plan for
+    each, and a kernel stands beside a plain program for the platforms that it is not for.
     """
     if isinstance(x, jax.core.Tracer):
-        return str(jax.default_backend())
+        device = jax.sharding.get_abstract_mesh().abstract_device
+        return str(jax.default_backend()) if device is None else device.platform
     return str(next(iter(x.devices())).platform)
 
 
-def run_schedule(
-    name: str, problem: Problem, params: Params, shared: Shared, steps: Steps
-) -> tuple[Carry, jax.Array]:
+def run_schedule(name: str, problem: Problem, params: Params, shared: Shared, steps: Steps) -> tuple[Carry, jax.Array]:
     """Run a layer by the schedule of a name, or by the one that `"auto"` chooses.
 
     Raises:
@@ -161,7 +168,8 @@ def choose(problem: Problem) -> Choice:
     """What `"auto"` takes: the first schedule, in the order of `SCHEDULES`, whose verdict is to take it.
 
     >>> from jax import numpy as jnp
-    >>> problem = Problem(784, (128,), 1, 128, 128, jnp.dtype("float32"), "gpu", frozenset(), frozenset(), reverse=False)
+    >>> none = frozenset()
+    >>> problem = Problem(784, (128,), 1, 128, 128, jnp.dtype("float32"), "gpu", none, none, reverse=False)
     >>> choose(problem).schedule
     'deferred'
     """
@@ -183,14 +191,16 @@ def choose(problem: Problem) -> Choice:
 
 def _plan(problem: Problem) -> Plan:
     """What `"auto"` makes of `deferred` and `chunked` on the problem's platform."""
-    return Plan(CHUNK if _auto_chunked(problem).taken else None, _layout(problem))
+    return Plan(CHUNK if _auto_chunked(problem).taken else None, _layout(problem), problem.platform != "cpu")
 
 
 def _layout(problem: Problem) -> Layout:
     """How the loop of a custom backward pass arranges its products.
 
-    A CPU's product packs its right factor into blocks at every step. Where that is many weights for few rows, the weights stand on the
-    left, as they are: up to 2.7 times as fast. Else large ones come in halves, which fit a core's cache: up to 1.7 times.
+    A CPU's product packs its right factor into blocks at every step. Where that is many weights for few rows, the
+    weights stand on the
+    left, as they are: up to 2.7 times as fast. Else large ones come in halves, which fit a core's cache: up to 1.7
+    times.
     """
     rows = problem.rows
     size = (problem.features + problem.out) * 4 * problem.hidden * jnp.dtype(wide_dtype(problem.dtype)).itemsize
@@ -201,7 +211,7 @@ def _layout(problem: Problem) -> Layout:
 
 def _plans(problem: Problem, chunk: int | None) -> Plans:
     """The plans of a schedule that was asked for by name: the same chunks on every platform."""
-    return Plans(Plan(chunk, _layout(problem._replace(platform="cpu"))), Plan(chunk))
+    return Plans(Plan(chunk, _layout(problem._replace(platform="cpu"))), Plan(chunk, hoisted=True))
 
 
 def _scan(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
@@ -228,18 +238,30 @@ def _native(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
     return native(*arguments, reverse=problem.reverse)
 
 
+def _cudnn(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
+    return cudnn.cudnn(*arguments, reverse=problem.reverse)
+
+
+def _pallas(problem: Problem, *arguments: Any) -> tuple[Carry, jax.Array]:
+    return tpu.pallas(*arguments, reverse=problem.reverse)
+
+
 def _always_supported(problem: Problem) -> str | None:
     return None
 
 
 def _auto_native(problem: Problem) -> Verdict:
+    if problem.time <= FEW_STEPS:
+        return Verdict(False, f"{problem.time} steps are at most {FEW_STEPS}: what it lays out first costs more than it saves")
     return Verdict(True, "the whole loop is one call of compiled code, with all of the processor's cores")
 
 
 def _auto_unrolled(problem: Problem) -> Verdict:
     if problem.time <= FEW_STEPS:
         return Verdict(True, f"{problem.time} steps are at most {FEW_STEPS}: a loop costs more than it saves")
-    return Verdict(False, f"{problem.time} steps are more than {FEW_STEPS}: a program without a loop takes long to compile")
+    return Verdict(
+        False, f"{problem.time} steps are more than {FEW_STEPS}: a program without a loop takes long to compile"
+    )
 
 
 def _auto_chunked(problem: Problem) -> Verdict:
@@ -250,7 +272,9 @@ def _auto_chunked(problem: Problem) -> Verdict:
         return Verdict(True, "the number of rows is symbolic: taken to be many")
     if rows < FEW_ROWS:
         return Verdict(False, f"{rows} rows are fewer than {FEW_ROWS}: products over a few steps would be too small")
-    return Verdict(True, f"{rows} rows make large products every {CHUNK} steps, of gradients that are still in the cache")
+    return Verdict(
+        True, f"{rows} rows make large products every {CHUNK} steps, of gradients that are still in the cache"
+    )
 
 
 def _auto_deferred(problem: Problem) -> Verdict:
@@ -265,6 +289,10 @@ def _auto_checkpointed(problem: Problem) -> Verdict:
     return Verdict(False, "it repeats the forward pass, to save memory: ask for it by name")
 
 
+def _auto_untimed(problem: Problem) -> Verdict:
+    return Verdict(False, "it was compiled for such hardware but not timed on it: ask for it by name")
+
+
 SCHEDULES = {
     "native": Schedule(_native, native_unsupported, _auto_native),
     "unrolled": Schedule(_unrolled, _always_supported, _auto_unrolled),
@@ -272,14 +300,19 @@ SCHEDULES = {
     "deferred": Schedule(_deferred, _always_supported, _auto_deferred),
     "scan": Schedule(_scan, _always_supported, _auto_scan),
     "checkpointed": Schedule(_checkpointed, _always_supported, _auto_checkpointed),
+    "cudnn": Schedule(_cudnn, cudnn.unsupported, _auto_untimed),
+    "pallas": Schedule(_pallas, tpu.unsupported, _auto_untimed),
 }
 """Every way to run a layer, in the order in which `"auto"` considers them; all give the same result, up to rounding.
 
 - `native`: on a CPU in float32 the whole loop as one call of compiled code, and one backward.
-- `unrolled`: a program without a loop, for a few steps; compile time grows with their number. Every mode of differentiation.
-- `chunked`: a custom backward pass that makes the gradients of weights and inputs every 16 steps, while what they are made of is still
-  in the cache.
+- `unrolled`: a program without a loop, for a few steps; compile time grows with their number. Every mode of
+  differentiation.
+- `chunked`: a custom backward pass that makes the gradients of weights and inputs every 16 steps, while what they are
+  made of is still in the cache.
 - `deferred`: the same, but as single products after the loop.
 - `scan`: the plain loop, differentiated by JAX in every mode.
 - `checkpointed`: memory for the gradient that grows with the square root of the length, for a second forward pass.
+- `cudnn`: one call of cuDNN forward and one backward, on NVIDIA GPUs, for the plain LSTM in float32 with or without lengths.
+- `pallas`: two kernels for TPUs, for the plain LSTM in float32 and bfloat16, with lengths, masks and resets.
 """

@@ -1,4 +1,6 @@
-"""The plain schedules: `jax.lax.scan` over the step, or its steps one after the other, differentiated by JAX in every mode."""
+"""The plain schedules: `jax.lax.scan` over the step, or its steps one after the other, differentiated by JAX in every
+mode.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ import jax
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir, partial_eval
 
+from jax_lstm._sharding import varying_axes
+
 
 @cache
 def droppable(function: Callable, *static) -> Callable:
@@ -49,6 +51,8 @@ def droppable(function: Callable, *static) -> Callable:
 
     def call(*arguments):
         leaves, tree = jax.tree.flatten(arguments)
+        if varying_axes(leaves[0]):  # inside shard_map, where a primitive would have to say how its results vary
+            return run(*leaves, tree=tree, first=True)
         return tuple(primitive.bind(*leaves, tree=tree, first=True))
 
     return call

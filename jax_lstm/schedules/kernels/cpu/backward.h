@@ -45,11 +45,13 @@ long backward_weights(const Problem &q) {
 // w (rows, 4 hidden) transposed: [block of WIDE rows][panel][gate][unit][WIDE], zero beyond the last row and unit
 float *pack_transposed(const Problem &q, const float *w, long rows, float *packed) {
   memset(packed, 0, blocks(rows, WIDE) * q.panels * WIDE * WIDE * sizeof(float));
-  for (long row = 0; row < rows; row++)
+  for (long block = 0; block < blocks(rows, WIDE); block++)
     for (long gate = 0; gate < 4; gate++)
       for (long unit = 0; unit < q.hidden; unit++) {
-        const long column = unit / UNITS * WIDE + gate * UNITS + unit % UNITS;
-        packed[(row / WIDE * q.panels * WIDE + column) * WIDE + row % WIDE] = *w++;
+        const long place = unit / UNITS * WIDE + gate * UNITS + unit % UNITS, first = block * WIDE;
+        float *line = packed + (block * q.panels * WIDE + place) * WIDE;
+        const float *column = w + first * 4 * q.hidden + gate * q.hidden + unit;
+        for (long row = 0; row < least(WIDE, rows - first); row++) line[row] = column[row * 4 * q.hidden];
       }
   return packed + blocks(rows, WIDE) * q.panels * WIDE * WIDE;
 }

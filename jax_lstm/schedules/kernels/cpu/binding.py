@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_lstm._sharding import vary, varying_axes
 from jax_lstm._step import Shared, Steps
 from jax_lstm._types import Carry, LSTMParams
 from jax_lstm.schedules.kernels.cpu import library
@@ -102,7 +103,7 @@ def _states_and_kept(reverse: bool, floats: Floats, flags: Flags):
     """The same, and what the kernel's backward pass reads."""
 
     def plain(floats, flags):
-        return *_plain(reverse, floats, flags), jnp.zeros(_kept_shape(floats), floats.x.dtype)
+        return *_plain(reverse, floats, flags), vary(jnp.zeros(_kept_shape(floats), floats.x.dtype), varying_axes(floats.x))
 
     return jax.lax.platform_dependent(floats, flags, cpu=partial(_forward, reverse, keep=True), default=plain)
 
@@ -186,8 +187,10 @@ def _backward(reverse: bool, floats: Floats, flags: Flags, hs, kept, cotangents,
 def _call(target: str, reverse: bool, arguments, shapes) -> Any:
     library.load()
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    axes = varying_axes(arguments[0])
     # the kernel reads arguments with leading axes of size one as they are, so that nothing is copied for vmap
-    return jax.ffi.ffi_call(target, results, vmap_method="expand_dims")(*arguments, reverse=np.int32(reverse))
+    call = jax.ffi.ffi_call(target, results, vmap_method="expand_dims")
+    return [vary(one, axes) for one in call(*(vary(one, axes) for one in arguments), reverse=np.int32(reverse))]
 
 
 def _flags(flags: Flags):

@@ -11,9 +11,6 @@ from jax_lstm.schedules.kernels.cpu import library
 if TYPE_CHECKING:
     from jax_lstm.schedules.registry import Problem
 
-LEAST_WORK = 0
-"""The multiply-adds of a step below which a loop of XLA's is as fast."""
-
 
 def unsupported(problem: Problem) -> str | None:
     """Why the kernel cannot run the problem, or None; it completes `schedule="native"`."""

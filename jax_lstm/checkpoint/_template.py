@@ -1,0 +1,42 @@
+"""Arrays placed as those of a template, after a comparison leaf by leaf."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from jax_lstm._types import Clip, Coupled
+from jax_lstm.checkpoint._tree import Checkpoint, leaves, tree
+
+
+def place(checkpoint: Checkpoint, template: Checkpoint, name: str) -> Checkpoint:
+    """The checkpoint with its arrays on the template's devices, or a refusal that names the first leaf that differs."""
+    if not isinstance(template, Checkpoint):
+        raise TypeError(f"template is a {type(template).__name__}, expected Checkpoint(layers, readout)")
+    found, expected = _summary(checkpoint), _summary(template)
+    for path in [*expected, *(path for path in found if path not in expected)]:
+        given, wanted = found.get(path, "absent"), expected.get(path, "absent")
+        if given != wanted:
+            raise ValueError(
+                f"{path} is {given} in {name}, but {wanted} in the template: load it without one, or make that fit"
+            )
+    placed = jax.tree.map(_place_array, tree(checkpoint), tree(template))
+    return Checkpoint(placed["layers"], placed["readout"], checkpoint.metadata)
+
+
+def _place_array(value: Any, like: Any) -> jax.Array:
+    placed: jax.Array = jax.device_put(value, getattr(like, "sharding", None))
+    if placed.dtype != value.dtype:
+        raise ValueError(
+            f"template is {value.dtype}, which JAX rounds to {placed.dtype}: enable jax_enable_x64, or load without one"
+        )
+    return placed
+
+
+def _summary(checkpoint: Checkpoint) -> dict[str, str]:
+    """What stands at every path, in words: arrays, bounds, and None where an optional field is absent."""
+    found = leaves(checkpoint, is_leaf=lambda node: node is None or isinstance(node, Clip | Coupled))
+    return {
+        path: f"{leaf.dtype} {leaf.shape}" if hasattr(leaf, "dtype") else repr(leaf) for path, leaf in found.items()
+    }

@@ -1,0 +1,238 @@
+"""The TPU kernel as a schedule: sizes are aligned and blocks chosen here, the loops stand in `tpu_loops`."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jax_lstm._step import Shared, Steps
+from jax_lstm._types import Carry, LSTMParams
+from jax_lstm.schedules.kernels.derivatives import with_derivatives
+from jax_lstm.schedules.scan import scan
+
+if TYPE_CHECKING:
+    from jax_lstm.schedules.registry import Problem
+
+LANES = 128
+SUBLANES = {4: 8, 2: 16}
+"""Rows come in multiples of these, for each size of an element in bytes."""
+MOST_ROWS = 256
+MOST_ROWS_AND_STEPS = 1024
+LEAST_VMEM = 64 * 2**20
+"""Bytes of VMEM of a core where the chip is not known, as when a program is compiled elsewhere: a v5p and a TPU7x have no more."""
+
+
+class Blocks(NamedTuple):
+    """What a loop has in VMEM at a time: so many steps of so many rows."""
+
+    time: int
+    rows: int
+
+
+class _Arrays(NamedTuple):
+    """What has a gradient, of aligned sizes and with one batch axis."""
+
+    w_x: jax.Array
+    w_h: jax.Array
+    b: jax.Array
+    x: jax.Array
+    initial: Carry
+    reset_to: Carry | None
+
+
+class _Conditions(NamedTuple):
+    """What has none."""
+
+    valid: jax.Array | None
+    reset: jax.Array | None
+    lengths: jax.Array | None
+
+
+def pallas(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, interpret=False) -> tuple[Carry, jax.Array]:
+    """The last carry and the hidden states, by two Pallas kernels for TPUs.
+
+    Products have the precision of `jax.default_matmul_precision`, as on every path. Half precision is accumulated in float32, and the
+    cell state is float32 throughout. The gradients of the weights and of the input are large products after the backward loop.
+
+    Args:
+        params, shared, steps, reverse: as for every schedule.
+        interpret: run the kernels as plain JAX (True) or in the TPU interpreter (`pltpu.InterpretParams()`), on any platform.
+    """
+    (time, *batch, features), hidden, itemsize = steps.x.shape, shared.initial.c.shape[-1], steps.x.dtype.itemsize
+    rows = math.prod(batch)
+    blocks = choose_blocks(time, rows, features, hidden, itemsize, vmem())
+    assert blocks is not None, "unsupported() refuses what has no blocks"
+    arrays, conditions = _align(params, shared, steps, rows, _ceil(rows, blocks.rows) * blocks.rows)
+    fixed = {"blocks": blocks, "reverse": reverse, "interpret": interpret}
+
+    def plain(arrays, conditions):
+        shared, steps = Shared(arrays.initial, reset_to=arrays.reset_to), Steps(arrays.x, conditions.valid, conditions.reset)
+        return scan(LSTMParams(arrays.w_x, arrays.w_h, arrays.b), shared, steps, reverse=reverse)
+
+    run = with_derivatives(
+        lambda *given: _forward(*given, save=False, **fixed)[0], partial(_forward, save=True, **fixed), partial(_backward, **fixed), plain
+    )
+    carry, hs = run(arrays, conditions)
+    carry = Carry(*(end[:rows, :hidden].reshape(*batch, hidden) for end in carry))
+    return carry, hs[:, :rows, :hidden].reshape(time, *batch, hidden)
+
+
+def _align(params: LSTMParams, shared: Shared, steps: Steps, rows: int, padded: int) -> tuple[_Arrays, _Conditions]:
+    """One batch axis of a whole number of blocks, and a hidden size of whole lanes: rows and units of zeros, which stay zeros."""
+    hidden = shared.initial.c.shape[-1]
+    more_units = _round_up(hidden, LANES) - hidden
+
+    def fill(array, axis, count):
+        widths = [(0, 0)] * array.ndim
+        widths[axis] = (0, count)
+        return array if count == 0 else jnp.pad(array, widths)
+
+    def over_time(array):
+        return None if array is None else fill(array.reshape(array.shape[0], rows, *array.shape[steps.x.ndim - 1 :]), 1, padded - rows)
+
+    def carry(given):
+        return None if given is None else Carry(*(fill(fill(a.reshape(rows, hidden), 0, padded - rows), 1, more_units) for a in given))
+
+    def gates(weights):
+        apart = weights.reshape(*weights.shape[:-1], 4, hidden)
+        return fill(apart, apart.ndim - 1, more_units).reshape(*weights.shape[:-1], -1)
+
+    b = jnp.zeros_like(params.w_x[0]) if params.b is None else params.b
+    reset_to = jax.tree.map(jnp.zeros_like, shared.initial) if shared.reset_to is None else shared.reset_to
+    arrays = _Arrays(
+        gates(params.w_x),
+        fill(gates(params.w_h), 0, more_units),
+        gates(b),
+        over_time(steps.x),
+        carry(shared.initial),
+        None if steps.reset is None else carry(reset_to),
+    )
+    lengths = None if shared.lengths is None else fill(shared.lengths.reshape(rows), 0, padded - rows)
+    return arrays, _Conditions(over_time(steps.valid), over_time(steps.reset), lengths)
+
+
+def unsupported(problem: Problem) -> str | None:
+    """Why the kernel cannot run a problem, or None."""
+    if problem.platform != "tpu":
+        return f"is a kernel for TPUs, and the platform is {problem.platform}"
+    if variants := problem.variant - {"no bias"}:
+        return f"is the plain LSTM, without {', '.join(sorted(variants))}"
+    if options := problem.options & {"recurrent_mask", "zoneout"}:
+        return f"has no {', '.join(sorted(options))}"
+    if jnp.dtype(problem.dtype).name not in ("float32", "bfloat16"):
+        return f"computes in float32 and bfloat16, not in {jnp.dtype(problem.dtype).name}"
+    if problem.rows is None:
+        return "chooses its blocks by the size of the batch, which is symbolic"
+    sizes = problem.time, problem.rows, problem.features, problem.hidden
+    if choose_blocks(*sizes, jnp.dtype(problem.dtype).itemsize, vmem()) is None:
+        least = loop_bytes(Blocks(1, SUBLANES[jnp.dtype(problem.dtype).itemsize]), *sizes[2:], jnp.dtype(problem.dtype).itemsize)
+        return f"needs {least / 2**20:.0f} MiB of VMEM for its weights and one step, and may use {usable(vmem()) / 2**20:.0f} MiB of it"
+    return None
+
+
+def vmem() -> int:
+    """Bytes of VMEM of a core: of the device that JAX compiles for where that is a TPU."""
+    from jax.experimental.pallas import tpu as pltpu
+
+    try:
+        return pltpu.get_tpu_info().vmem_capacity_bytes
+    except ValueError:
+        return LEAST_VMEM
+
+
+def usable(vmem: int) -> int:
+    """The share of VMEM that blocks are chosen for; the rest is the compiler's, for what it spills."""
+    return vmem * 5 // 8
+
+
+def choose_blocks(time: int, rows: int, features: int, hidden: int, itemsize: int, vmem: int) -> Blocks | None:
+    """The largest blocks that fit, rows first; None where the weights leave no room for any.
+
+    >>> choose_blocks(time=128, rows=64, features=128, hidden=256, itemsize=2, vmem=LEAST_VMEM)
+    Blocks(time=16, rows=64)
+    """
+    align = SUBLANES[itemsize]
+    for parts in range(_ceil(rows, MOST_ROWS), _ceil(rows, align) + 1):
+        block = _round_up(_ceil(rows, parts), align)
+        for steps in (64, 32, 16, 8, 4, 2, 1):
+            steps = min(steps, time)
+            if block * steps > max(MOST_ROWS_AND_STEPS, block):
+                continue
+            if loop_bytes(Blocks(steps, block), features, hidden, itemsize) <= usable(vmem):
+                return Blocks(steps, block)
+    return None
+
+
+def loop_bytes(blocks: Blocks, features: int, hidden: int, itemsize: int) -> int:
+    """Bytes of VMEM of the larger of the two loops: weights, and blocks in time of which two are there at once."""
+    features, hidden = _round_up(features, LANES), _round_up(hidden, LANES)
+    stretch = blocks.time * blocks.rows
+    carries = 16 * blocks.rows * hidden * 4
+    forward = (features + hidden) * 4 * hidden * itemsize
+    forward += 2 * stretch * ((features + 2 * hidden) * itemsize + 5 * hidden * 4 + LANES * 4) + stretch * 4 * hidden * 4
+    backward = 4 * hidden * hidden * itemsize + 2 * stretch * (5 * hidden * itemsize + 5 * hidden * 4 + LANES * 4)
+    return max(forward, backward) + carries
+
+
+def _forward(arrays: _Arrays, conditions: _Conditions, *, save: bool, **fixed):
+    """The last carry and the hidden states, and what the backward loop needs."""
+    from jax_lstm.schedules.kernels import tpu_loops
+
+    reset_to = (None, None) if arrays.reset_to is None else arrays.reset_to
+    weights = arrays.w_x, arrays.w_h, arrays.b[None]
+    args = tpu_loops.Forward(arrays.x, *arrays.initial, *weights, *reset_to, _when(conditions))
+    outs = tpu_loops.forward(args, _plan(**fixed), save=save)
+    carry = Carry(*(end.astype(like.dtype) for end, like in zip((outs.h, outs.c), arrays.initial, strict=True)))
+    return (carry, outs.hs), outs.saved
+
+
+def _backward(arrays: _Arrays, conditions: _Conditions, saved, d_out, **fixed) -> _Arrays:
+    """The gradients of all arrays."""
+    from jax_lstm.schedules.kernels import tpu_loops
+
+    (d_h, d_c), d_hs = d_out
+    args = tpu_loops.Backward(saved.c, saved.gates, arrays.w_h.T, d_hs, d_h, d_c, _when(conditions))
+    found = tpu_loops.backward(args, _plan(**fixed), resets=conditions.reset is not None)
+    product = partial(jnp.einsum, preferred_element_type=jnp.float32)
+    gradients = _Arrays(
+        product("tbi,tbj->ij", arrays.x, found.z),
+        product("tbi,tbj->ij", saved.h, found.z),
+        found.z.astype(jnp.float32).sum((0, 1)),
+        product("tbj,ij->tbi", found.z, arrays.w_x),
+        Carry(found.h, found.c),
+        None if arrays.reset_to is None else Carry(found.reset_h, found.reset_c),
+    )
+    return jax.tree.map(lambda gradient, like: gradient.astype(like.dtype), gradients, arrays)
+
+
+def _plan(blocks: Blocks, reverse: bool, interpret):
+    from jax_lstm.schedules.kernels import tpu_loops
+
+    return tpu_loops.Plan(*blocks, reverse, vmem() * 7 // 8, interpret)
+
+
+def _when(conditions: _Conditions):
+    """The conditions as the loops take them: lengths alone as they are, all else as bits of one integer a step and row."""
+    from jax_lstm.schedules.kernels import tpu_loops
+
+    valid, reset, lengths = conditions
+    if lengths is not None and reset is None:
+        return tpu_loops.When(lengths=lengths.astype(jnp.int32)[:, None])
+    if valid is None and reset is None:
+        return tpu_loops.When()
+    flags = tpu_loops.VALID if valid is None else jnp.where(valid, tpu_loops.VALID, 0)
+    if reset is not None:
+        flags = flags | jnp.where(reset, tpu_loops.RESET, 0)
+    return tpu_loops.When(flags=flags.astype(jnp.int32)[..., None])
+
+
+def _ceil(count: int, size: int) -> int:
+    return -(-count // size)
+
+
+def _round_up(count: int, size: int) -> int:
+    return _ceil(count, size) * size

@@ -1,0 +1,149 @@
+"""The cuDNN schedule, with JAX's own reference of cuDNN's LSTM in the place of the calls, which need a GPU."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+from jax.experimental import rnn
+
+from jax_lstm import Carry, explain_schedule, init, lstm
+from jax_lstm.schedules import SCHEDULES
+from jax_lstm.schedules.kernels import cudnn
+from jax_lstm.schedules.registry import Problem
+
+TIME, BATCH, FEATURES, HIDDEN = 6, (2, 3), 3, 5
+PARAMS = init(jax.random.key(0), FEATURES, HIDDEN)
+XS = jax.random.normal(jax.random.key(1), (TIME, *BATCH, FEATURES))
+CARRY = Carry(*jax.random.normal(jax.random.key(2), (2, *BATCH, HIDDEN)))
+LENGTHS = jnp.array([[0, 6, 1], [3, 0, 5]], jnp.int32)
+
+
+@pytest.fixture(autouse=True)
+def precisions(monkeypatch):
+    """Puts the reference in the place of cuDNN, and returns the list of precisions that it is asked for."""
+    asked = []
+
+    def reference(x, h, c, weights, lengths, features, hidden, layers, dropout, both):
+        assert (x.dtype, lengths.dtype) == (jnp.float32, jnp.int32), "what cuDNN takes"
+        parts = rnn.unpack_lstm_weights(weights, features, hidden, layers, both)
+        return rnn.lstm_ref(x, h, c, *parts, lengths, features, hidden, layers, dropout, both)
+
+    def forward(x, h, c, weights, lengths, *static):
+        *sizes, precision = static
+        asked.append(precision)
+        out = reference(x, h, c, weights, lengths, *sizes)
+        return out, (x, h, c, weights, lengths, out[0], jnp.zeros(1))
+
+    def backward(*arguments):
+        *sizes, _precision, (x, h, c, weights, lengths, _y, _reserve), cotangents = arguments
+        _, pull = jax.vjp(lambda *given: reference(*given, lengths, *sizes), x, h, c, weights)
+        return (*pull(cotangents), None)
+
+    monkeypatch.setattr(rnn, "lstm_fwd", forward)
+    monkeypatch.setattr(rnn, "lstm_bwd", backward)
+    monkeypatch.setitem(SCHEDULES, "cudnn", SCHEDULES["cudnn"]._replace(unsupported=lambda problem: None))
+    return asked
+
+
+def loss(arrays, fixed, schedule):
+    carry, hs = lstm(*arrays, schedule=schedule, **fixed)
+    weights = jax.random.normal(jax.random.key(5), hs.shape)
+    return jnp.sum(weights * jnp.sin(hs)) + jnp.sum(carry.h * carry.c), (carry, hs)
+
+
+def gradient(schedule, **fixed):
+    return jax.jit(jax.grad(partial(loss, fixed=fixed, schedule=schedule), has_aux=True))
+
+
+def same(found, expected):
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), found, expected)
+
+
+@pytest.mark.parametrize("carry", [CARRY, None], ids=["a carry", "no carry"])
+@pytest.mark.parametrize("fixed", [{}, {"reverse": True}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "reverse": True}], ids=" ".join)
+def test_values_are_those_of_the_oracle_and_gradients_those_of_the_scan(fixed, carry):
+    gradients, (last, hs) = gradient("cudnn", **fixed)((PARAMS, XS, carry))
+    h, c = (None, None) if carry is None else carry
+    expected = oracle.lstm(jax.tree.map(np.float64, PARAMS), np.asarray(XS), h, c, **fixed)
+    same((hs, *last), (expected.hs, expected.h, expected.c))
+    same(gradients, gradient("scan", **fixed)((PARAMS, XS, carry))[0])
+
+
+def test_a_layer_without_biases():
+    arrays = PARAMS._replace(b=None), XS, CARRY
+    same(gradient("cudnn")(arrays), gradient("scan")(arrays))
+
+
+def test_nothing_in_padding_reaches_a_value_or_a_gradient():
+    times = jnp.arange(TIME, dtype=jnp.int32).reshape(TIME, 1, 1)
+    poisoned = jnp.where((times < LENGTHS[None])[..., None], XS, jnp.nan)
+    run = gradient("cudnn", lengths=LENGTHS)
+    jax.tree.map(np.testing.assert_array_equal, run((PARAMS, poisoned, CARRY)), run((PARAMS, XS, CARRY)))
+
+
+def test_vmap_over_data_and_over_parameters():
+    def one(params, xs, lengths):
+        gradients, _ = jax.grad(partial(loss, fixed={"lengths": lengths}, schedule="cudnn"), has_aux=True)((params, xs, None))
+        return gradients[0]
+
+    def by_loop(params):
+        return [one(jax.tree.map(lambda a, n=n: a[n], params), XS[:, n], LENGTHS[n]) for n in range(BATCH[0])]
+
+    several = jax.tree.map(lambda *leaves: jnp.stack(leaves), PARAMS, init(jax.random.key(3), FEATURES, HIDDEN))
+    repeated = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), PARAMS)
+    for params, axis in ((several, 0), (repeated, None)):
+        given = params if axis == 0 else PARAMS
+        found = jax.jit(jax.vmap(one, in_axes=(axis, 1, 0)))(given, XS, LENGTHS)
+        same([jax.tree.map(lambda a, n=n: a[n], found) for n in range(BATCH[0])], by_loop(params))
+
+
+def test_second_derivatives_are_those_of_the_scan():
+    def twice(schedule):
+        def size(arrays):
+            return sum(jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(gradient(schedule, lengths=LENGTHS)(arrays)[0]))
+
+        return jax.jit(jax.grad(size))((PARAMS, XS, CARRY))
+
+    same(twice("cudnn"), twice("scan"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [(None, "HIGH"), ("bfloat16", "HIGH"), ("high", "HIGH"), ("highest", "HIGHEST"), ("float32", "HIGHEST")],
+)
+def test_the_precision_is_the_one_asked_for(precisions, asked, expected):
+    with jax.default_matmul_precision(asked):
+        lstm(PARAMS, XS[:4], schedule="cudnn")  # a shape of its own, so that it is traced
+    assert precisions[-1] == (jax.lax.Precision[expected],) * 2
+    assert rnn._lstm_cudnn_allow_tf32(precisions[-1]) == (expected == "HIGH")
+
+
+PLAIN = Problem(10, (4, 2), 3, 32, 32, jnp.dtype("float32"), "gpu", frozenset({"no bias"}), frozenset({"lengths"}), True)
+REFUSED = {
+    "is a call of cuDNN, and the platform is tpu": {"platform": "tpu"},
+    "is the plain LSTM, without projection": {"variant": frozenset({"projection", "no bias"})},
+    "knows lengths and nothing else, no mask, resets": {"options": frozenset({"mask", "resets"})},
+    "computes in float32, not in bfloat16": {"dtype": jnp.dtype("bfloat16")},
+    "asks for its workspace when it is traced, and the batch is symbolic": {"batch": ("rows",)},
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_it_cannot_run_it_refuses_by_name(monkeypatch, reason):
+    assert "needs CUDA" in cudnn.unsupported(PLAIN) or any(map(cudnn.importlib.util.find_spec, cudnn.PLUGINS))
+    monkeypatch.setattr(cudnn, "PLUGINS", ("jax",))
+    assert cudnn.unsupported(PLAIN) is None
+    assert cudnn.unsupported(PLAIN._replace(**REFUSED[reason])) == reason
+
+
+def test_it_is_asked_for_by_name_and_only_on_a_gpu(monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match='^schedule="cudnn" is a call of cuDNN, and the platform is cpu'):
+        lstm(PARAMS, XS[:5], schedule="cudnn")
+    monkeypatch.setattr(cudnn, "PLUGINS", ("jax",))
+    choice = explain_schedule(PARAMS, XS, platform="gpu")
+    assert choice.schedule != "cudnn"
+    assert "not timed" in choice.passed_over["cudnn"]

@@ -1,0 +1,191 @@
+"""The parts of the forecaster: causal features and seasons, Theta against its reference, shares and intervals."""
+
+import jax
+import numpy as np
+import pytest
+
+from jax_lstm.forecast import _combine, _features, _network, _season, _theta, _transform, _windows
+from jax_lstm.forecast._methods import Said
+
+DESIGN = _features.Design(window=6, horizon=4, context=20, fading=0.5, drift=0.3)
+
+
+def series(rows=60, count=3, season=4, seed=0):
+    rng = np.random.default_rng(seed)
+    at = np.arange(rows)[:, None]
+    return 3 + 0.01 * at + 0.2 * np.sin(2 * np.pi * at / season + np.arange(count)) + rng.normal(0, 0.02, (rows, count))
+
+
+@pytest.mark.parametrize("season", [1, 4, 26])
+def test_features_never_see_what_comes_later(season):
+    values = series(rows=90)
+    changed = values.copy()
+    changed[80:] += 5
+    logs = np.array([True, False, True])
+    before, after = (_features.features(one, logs, season, DESIGN) for one in (values, changed))
+    for name in ("x", "level", "scale", "base"):
+        one, other = getattr(before, name), getattr(after, name)
+        np.testing.assert_array_equal(one[:10], other[:10])
+        assert not np.array_equal(one[10:], other[10:])
+
+
+def test_features_do_not_depend_on_what_stands_before_the_beginning():
+    values = series()
+    late = np.concatenate([np.full((25, 3), np.nan), values])
+    short, long = (_features.features(one, np.ones(3, bool), 4, DESIGN, (0, 3)) for one in (values, late))
+    np.testing.assert_allclose(short.x, long.x, atol=1e-5)
+    for back in (0, 3):
+        np.testing.assert_allclose(short.patterns[back], long.patterns[back])
+
+
+def test_a_shift_of_logarithms_changes_the_level_alone():
+    values = series()
+    plain, moved = (_features.features(one, np.ones(3, bool), 4, DESIGN) for one in (values, values + 10))
+    np.testing.assert_allclose(plain.x, moved.x, atol=1e-4)
+    np.testing.assert_allclose(plain.level + 10, moved.level)
+
+
+def test_the_seasonal_pattern_is_found_and_noise_is_not_taken_for_one():
+    at = np.arange(80)[:, None]
+    pattern = np.array([1.0, -2, 0.5, 0.5])
+    rng = np.random.default_rng(0)
+    values = np.concatenate(
+        [0.3 * at + pattern[at % 4] + rng.normal(0, 0.05, (80, 1)), rng.normal(0, 1, (80, 40))], axis=1
+    )
+    *_, last = _season.factors(values, np.ones(values.shape, bool), 4, 1)
+    np.testing.assert_allclose(last.pattern[:, 0], pattern, atol=0.1)
+    assert last.strength[0] > 0.99
+    assert np.median(last.strength[1:]) < 0.6
+
+
+def test_gaps_are_filled_from_the_season_before():
+    values = np.array([1.0, 2, 3, 4, np.nan, 6, np.nan, np.nan])[:, None]
+    assert _season.fill(values, 4)[:, 0].tolist() == [1, 2, 3, 4, 1, 6, 3, 4]
+    assert _season.fill(values, 1)[:, 0].tolist() == [1, 2, 3, 4, 4, 6, 6, 6]
+
+
+def theta_by_hand(y, alpha, theta, first, horizon):
+    """The recursion of Fiorucci et al., one value at a time."""
+    level, mean, intercept, slope = first, 0.0, 0.0, 0.0
+    values, errors = list(y), []
+    for count in range(len(y) + horizon):
+        pull = intercept * (1 - alpha) ** count + slope * (1 - (1 - alpha) ** (count + 1)) / alpha
+        made = level + (1 - 1 / theta) * pull
+        if count >= len(y):
+            values.append(made)
+        errors.append(values[count] - made)
+        level = alpha * values[count] + (1 - alpha) * level
+        mean = np.mean(values[: count + 1])
+        if count:
+            slope, intercept = np.polyfit(np.arange(1, count + 2), values[: count + 1], 1)
+        else:
+            intercept = mean
+    return np.array(values[len(y) :]), np.sum(np.square(errors[3 : len(y)]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_theta_is_its_recursion_at_the_least_squared_error(seed):
+    rng = np.random.default_rng(seed)
+    y = 1 + np.cumsum(rng.normal(0.02, 0.05, 40)) + rng.normal(0, 0.03, 40)
+    padded = np.r_[np.full(7, np.nan), y][:, None]
+    found = _theta.theta(padded, horizon=6)
+    alpha, theta, first = (float(leaf[0]) for leaf in (found.alpha, found.theta, found.first_level))
+    forecasts, least = theta_by_hand(y, alpha, theta, first, 6)
+    np.testing.assert_allclose(found.forecasts[:, 0], forecasts, atol=2e-3)
+    for other in (
+        (alpha, theta * 1.3 + 0.1, first),
+        (alpha, theta, first + 0.3),
+        (0.3, theta, first),
+        (0.9, theta, first),
+    ):
+        assert theta_by_hand(y, *other, 6)[1] >= least * (1 - 1e-3)
+
+
+def test_theta_is_that_of_statsforecast():
+    reference = pytest.importorskip("statsforecast.theta")
+    rng = np.random.default_rng(1)
+    for rows in (30, 60, 100):
+        y = 30 + np.cumsum(rng.normal(0.3, 1, rows)) + rng.normal(0, 1, rows)
+        model = reference.thetamodel(y, 1, "DOTM", np.nan, np.nan, np.nan, 3)
+        expected = reference.forecast_theta(model, 8)["mean"]
+        found = (
+            _theta.theta(y[:, None] / y.mean(), horizon=8, alphas=np.linspace(0.1, 0.99, 90)).forecasts[:, 0] * y.mean()
+        )
+        np.testing.assert_allclose(found, expected, rtol=0.02)
+
+
+def test_transformed_values_come_back():
+    values = np.array([[1.0, -5, 0, 1e300], [4.0, 3, 2, 1e299], [2.0, np.nan, 1, 1e300]])
+    made, units = _transform.transform(values)
+    np.testing.assert_allclose(_transform.restore(made, units), values, rtol=1e-12)
+    assert units.logs.tolist() == [True, False, False, True]
+    assert _transform.restore(np.full((1, 4), -0.5), units)[0, 2] == 0
+    assert np.isfinite(_transform.restore(np.full((1, 4), 1e3), units)).all()
+
+
+def said(errors_of_a, errors_of_b, origins=6, count=40, horizon=4, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (origins + 1, count, horizon)
+    truths = rng.normal(0, 1, shape)
+    centres = {name: truths + rng.normal(0, size, shape) for name, size in (("a", errors_of_a), ("b", errors_of_b))}
+    offsets = np.ones((4, *shape)) * np.array([2.0, 1, 1, 2])[:, None, None, None]
+    return Said(tuple(range(0, 2 * (origins + 1), 2)), centres, offsets, truths, np.ones(shape[:2]))
+
+
+def test_the_better_method_gets_the_larger_share():
+    calibration, each, _ = _combine.calibrate(said(0.1, 1.0), {"a": 0.5, "b": 0.5})
+    assert calibration.shares[0] > 0.85
+    np.testing.assert_allclose(each.sum(axis=1), 1)
+    even, _, _ = _combine.calibrate(said(0.5, 0.5), {"a": 0.5, "b": 0.5})
+    assert 0.3 < even.shares[0] < 0.7
+
+
+def test_without_windows_the_prior_stands():
+    nothing = said(0.1, 1.0)
+    calibration, each, factors = _combine.calibrate(
+        nothing._replace(truths=np.full_like(nothing.truths, np.nan)), {"a": 0.3, "b": 0.7}
+    )
+    np.testing.assert_allclose(calibration.shares, [0.3, 0.7])
+    np.testing.assert_allclose(each, [[0.3, 0.7]] * 40)
+    np.testing.assert_allclose(factors, 1)
+
+
+def test_intervals_are_scaled_until_they_hold_what_they_say():
+    given = said(3.0, 3.0, count=200)
+    _, shares, factors = _combine.calibrate(given, {"a": 1.0})
+    centre = _combine.combine(given.centres, ("a",), shares)[1:]
+    for level in (0.5, 0.8, 0.9, 0.95):
+        down, up = _combine.offsets_at(level, given.offsets[:, 1:], factors[:, None])
+        held = np.mean((given.truths[1:] >= centre - down) & (given.truths[1:] <= centre + up))
+        assert held == pytest.approx(level, abs=0.05)
+
+
+def test_the_quantiles_of_a_network_never_cross_and_its_centre_takes_no_gradient_from_them():
+    key = jax.random.key(0)
+    network = _network.start(key, design=DESIGN, hidden=5, members=2)
+    network = jax.tree.map(lambda leaf: leaf + 0.5 * jax.random.normal(key, leaf.shape), network)
+    x = jax.random.normal(key, (20, 3, DESIGN.features))
+    valid = np.ones((20, 3), bool)
+    centre, quantiles = map(np.asarray, _network.ensemble(network, x, valid))
+    rows = np.stack([*quantiles[:2], centre, *quantiles[2:]])
+    assert np.all(np.diff(rows, axis=0) > 0)
+
+
+def test_the_windows_are_what_followed():
+    values = series()
+    made = _windows.windows(values, np.ones(3, bool), 4, DESIGN)
+    steps = _features.features(values, np.ones(3, bool), 4, DESIGN)
+    row, horizon = 10, 3
+    again = steps.level[row] + steps.base[row, :, horizon - 1] + steps.scale[row] * made.y[row, :, horizon - 1]
+    np.testing.assert_allclose(again, values[len(values) - DESIGN.context + row + horizon], rtol=1e-5)
+    assert np.isnan(made.y[-1]).all()
+
+
+def test_what_is_missing_is_not_learnt():
+    key = jax.random.key(0)
+    network = _network.start(key, design=DESIGN, hidden=5, members=1)
+    made = _windows.windows(series(), np.ones(3, bool), 4, DESIGN)
+    gone = made._replace(y=np.where(np.arange(20)[:, None, None] == 7, np.nan, made.y).astype(np.float32))
+    full, less = (float(_network.loss(network, one, key)) for one in (made, gone))
+    assert np.isfinite(less)
+    assert full != less
