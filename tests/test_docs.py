@@ -31,7 +31,7 @@ def _has_code(page: Path) -> bool:
     return any(language in ("python", "sh") for language, _ in BLOCK.findall(page.read_text("utf-8")))
 
 
-@pytest.mark.parametrize("page", map(_param, filter(_has_code, PAGES)))
+@pytest.mark.parametrize("page", [_param(page) for page in PAGES if _has_code(page)])
 def test_every_block_runs_and_prints_what_follows_it(page, tmp_path, monkeypatch):
     text = page.read_text("utf-8")
     for name in re.findall(r"^% needs: (.*)$", text, re.MULTILINE):
@@ -65,7 +65,7 @@ def _run(language: str, code: str, names: dict) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("page", map(_param, PAGES))
+@pytest.mark.parametrize("page", [_param(page) for page in PAGES])
 def test_every_link_leads_to_a_page_and_a_heading(page):
     text = re.sub(BLOCK, "", page.read_text("utf-8"))
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
