@@ -17,6 +17,18 @@ from jax_lstm._sharding import BATCH
 
 Tree = TypeVar("Tree")
 
+GPU_COMPILER_OPTIONS = {
+    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,DYNAMIC_SLICE_FUSION,WHILE",
+    "xla_gpu_enable_triton_gemm": False,
+}
+"""Options of XLA for NVIDIA GPUs, for the outermost `jax.jit(…, compiler_options=GPU_COMPILER_OPTIONS)`: a library
+cannot set them.
+
+With the first, loops are part of a command buffer (a CUDA graph), rather than launched kernel by kernel from the host
+at every step. With the second, a step's product is one kernel of cuBLAS, where XLA may take two. The programs are
+checked, but no GPU was at hand to time them.
+"""
+
 
 def use_all_cores(count: int | None = None) -> int:
     """Make every CPU core a device; call it before the first computation of the process.

@@ -17,7 +17,8 @@ jax.config.update("jax_disable_most_optimizations", True)
 # difference
 jax.config.update("jax_num_cpu_devices", 8)
 
-collect_ignore = ["fixtures"]  # its script needs every framework, and is no test
+# a script that needs every framework, and what needs the compilers of accelerators, which .ci/accelerators runs
+collect_ignore = ["fixtures", "accelerators"]
 
 SHIPPED_CHUNK = registry.CHUNK
 # sixteen steps per chunk would make one chunk of most tests' sequences: with two they have several, and a rest

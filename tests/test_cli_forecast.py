@@ -115,7 +115,7 @@ def test_one_method_alone(folder, capsys):
 
 def test_many_series_are_summed_up_and_saved_in_the_long_format(folder, capsys):
     code, out, err = run(capsys, "forecast", folder / "long.csv", "--horizon", 4, "--csv", folder / "long_out.csv")
-    assert (code, err.splitlines()[0].split(";")[0]) == (0, "5 series of 48 to 48 values")
+    assert (code, err.splitlines()[0].split(";")[0]) == (0, "5 series of 48 values")
     assert [line.split("  ")[0] for line in out.splitlines()[1:6]] == [f"shop {number}" for number in range(5)]
     header, *rows = cells((folder / "long_out.csv").read_text())
     assert header == ["unique_id", "ds", *HEADER[1:]]

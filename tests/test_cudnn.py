@@ -63,7 +63,9 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("carry", [CARRY, None], ids=["a carry", "no carry"])
-@pytest.mark.parametrize("fixed", [{}, {"reverse": True}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "reverse": True}], ids=" ".join)
+@pytest.mark.parametrize(
+    "fixed", [{}, {"reverse": True}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "reverse": True}], ids=" ".join
+)
 def test_values_are_those_of_the_oracle_and_gradients_those_of_the_scan(fixed, carry):
     gradients, (last, hs) = gradient("cudnn", **fixed)((PARAMS, XS, carry))
     h, c = (None, None) if carry is None else carry
@@ -86,7 +88,9 @@ def test_nothing_in_padding_reaches_a_value_or_a_gradient():
 
 def test_vmap_over_data_and_over_parameters():
     def one(params, xs, lengths):
-        gradients, _ = jax.grad(partial(loss, fixed={"lengths": lengths}, schedule="cudnn"), has_aux=True)((params, xs, None))
+        gradients, _ = jax.grad(partial(loss, fixed={"lengths": lengths}, schedule="cudnn"), has_aux=True)(
+            (params, xs, None)
+        )
         return gradients[0]
 
     def by_loop(params):
@@ -121,7 +125,9 @@ def test_the_precision_is_the_one_asked_for(precisions, asked, expected):
     assert rnn._lstm_cudnn_allow_tf32(precisions[-1]) == (expected == "HIGH")
 
 
-PLAIN = Problem(10, (4, 2), 3, 32, 32, jnp.dtype("float32"), "gpu", frozenset({"no bias"}), frozenset({"lengths"}), True)
+PLAIN = Problem(
+    10, (4, 2), 3, 32, 32, jnp.dtype("float32"), "gpu", frozenset({"no bias"}), frozenset({"lengths"}), True
+)
 REFUSED = {
     "is a call of cuDNN, and the platform is tpu": {"platform": "tpu"},
     "is the plain LSTM, without projection": {"variant": frozenset({"projection", "no bias"})},
@@ -141,7 +147,7 @@ def test_what_it_cannot_run_it_refuses_by_name(monkeypatch, reason):
 
 def test_it_is_asked_for_by_name_and_only_on_a_gpu(monkeypatch):
     monkeypatch.undo()
-    with pytest.raises(ValueError, match='^schedule="cudnn" is a call of cuDNN, and the platform is cpu'):
+    with pytest.raises(ValueError, match=r'^schedule="cudnn" is a call of cuDNN, and the platform is cpu'):
         lstm(PARAMS, XS[:5], schedule="cudnn")
     monkeypatch.setattr(cudnn, "PLUGINS", ("jax",))
     choice = explain_schedule(PARAMS, XS, platform="gpu")

@@ -97,7 +97,13 @@ PEERS = {
 }
 
 
-@pytest.mark.parametrize("name", PEERS)
+# their siblings have the same equations, under other names
+SIBLINGS = {"linen.LSTMCell", "nnx.LSTMCell", "equinox without bias"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in SIBLINGS)) for name in PEERS]
+)
 def test_a_stack_with_values_carries_and_gradients(name):
     make, option, read, write = PEERS[name]
     build, sizes = make(option), (5, 2) if name == "haiku" else (5,)

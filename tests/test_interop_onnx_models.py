@@ -206,3 +206,19 @@ def test_an_initialiser_that_does_not_have_its_shape_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"initialiser 'W_0' of the model cannot be read") as caught:
         from_onnx(model)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_model_with_an_lstm_is_refused(tmp_path):
+    model = to_onnx(make())
+    del model.graph.node[0]
+    with pytest.raises(ValueError, match="model has no LSTM operator, it has Squeeze"):
+        from_onnx(model)
+    with pytest.raises(ValueError, match="model is not an ONNX model"):
+        from_onnx(b"not a model")
+    (tmp_path / "no.onnx").write_bytes(b"not a model")
+    with pytest.raises(ValueError, match="model is not an ONNX model"):
+        from_onnx(tmp_path / "no.onnx")
+    with pytest.raises(FileNotFoundError):
+        from_onnx(tmp_path / "missing.onnx")
+    with pytest.raises(TypeError, match=r"model is a int, expected an onnx\.ModelProto, bytes or a path"):
+        from_onnx(3)

@@ -29,7 +29,8 @@ OPTIONS = [
     "carry mask resets reset_to reverse",
 ]
 RICH = OPTIONS[-1]
-# the richest case by both interpreters, and a case of lengths alone, which are not passed as a mask; all others in the gate
+# the richest case by both interpreters, and a case of lengths alone, which are not passed as a mask; all others in
+# the gate
 USUAL = [("as on a TPU", RICH), ("interpreted", RICH), ("as on a TPU", OPTIONS[3])]
 PAIRS = [
     pytest.param(name, given, marks=[] if (name, given) in USUAL else pytest.mark.exhaustive)
@@ -40,7 +41,8 @@ PAIRS = [
 
 @pytest.fixture(autouse=True)
 def interpreted(monkeypatch):
-    """The kernel on this machine, once for each interpreter, in several blocks of rows and of time, the last of which is cut short."""
+    """The kernel on this machine, once for each interpreter, in several blocks of rows and of time, the last of which
+    is cut short."""
     for name, interpret in INTERPRETERS.items():
 
         def run(problem, *arguments, interpret=interpret):
@@ -145,7 +147,11 @@ def test_vmap_and_batch_axes_give_the_same():
     assert error((carry, hs), run(xs)) < 1e-6
 
 
-@pytest.mark.parametrize("kind", [AxisType.Auto, pytest.param(AxisType.Explicit, marks=pytest.mark.exhaustive)], ids=["automatic axes", "explicit axes"])
+@pytest.mark.parametrize(
+    "kind",
+    [AxisType.Auto, pytest.param(AxisType.Explicit, marks=pytest.mark.exhaustive)],
+    ids=["automatic axes", "explicit axes"],
+)
 def test_a_sharded_batch_gives_what_one_device_gives(kind):
     arrays, _ = arguments("", batch=(16,))
     gradient = jax.jit(jax.grad(partial(loss, fixed={}, schedule="interpreted"), has_aux=True))
@@ -159,7 +165,16 @@ def test_a_sharded_batch_gives_what_one_device_gives(kind):
 
 
 PLAIN = Problem(
-    10, (4, 2), 3, 32, 32, jnp.dtype("float32"), "tpu", frozenset({"no bias"}), frozenset({"lengths", "mask", "resets"}), True
+    10,
+    (4, 2),
+    3,
+    32,
+    32,
+    jnp.dtype("float32"),
+    "tpu",
+    frozenset({"no bias"}),
+    frozenset({"lengths", "mask", "resets"}),
+    True,
 )
 REFUSED = {
     "is a kernel for TPUs, and the platform is cpu": {"platform": "cpu"},
@@ -179,7 +194,7 @@ def test_what_it_cannot_run_it_refuses_by_name(reason):
 
 def test_it_is_asked_for_by_name_and_only_on_a_tpu():
     (params, xs, _), _ = arguments("")
-    with pytest.raises(ValueError, match='^schedule="pallas" is a kernel for TPUs, and the platform is cpu'):
+    with pytest.raises(ValueError, match=r'^schedule="pallas" is a kernel for TPUs, and the platform is cpu'):
         lstm(params, xs, schedule="pallas")
     choice = explain_schedule(params, xs, platform="tpu")
     assert choice.schedule != "pallas"

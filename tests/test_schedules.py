@@ -10,6 +10,7 @@ from jax import export
 
 from jax_lstm import Carry, explain_schedule, init, lstm
 from jax_lstm.schedules import SCHEDULES, Choice, Schedule, Verdict, registry
+from jax_lstm.schedules.deferred import Plan, Plans, deferred
 
 PORTABLE = ("scan", "unrolled", "deferred", "chunked", "checkpointed")
 
@@ -62,11 +63,22 @@ def test_auto_runs_what_it_chose(monkeypatch, name):
         assert by_auto == by_name
 
 
+@pytest.fixture
+def without_kernel(monkeypatch):
+    """The choice among the schedules that XLA compiles."""
+    monkeypatch.setenv("JAX_LSTM_NATIVE", "0")
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.usefixtures("without_kernel")
 def test_a_short_sequence_has_no_loop_and_a_long_one_has():
     for time, expected in ((registry.FEW_STEPS, 0), (registry.FEW_STEPS + 1, 2)):
         assert (loops(gradient("auto").lower(layer(), jnp.ones((time, 1, 3))).as_text()) > 0) == (expected > 0)
 
 
+@pytest.mark.usefixtures("without_kernel")
 def test_an_accelerator_makes_the_products_after_the_loop_and_a_cpu_in_chunks():
     """The same call, lowered for two platforms: the gradient on a CPU has loops over chunks inside a loop, that on a
     TPU has not.
@@ -225,3 +237,22 @@ def test_a_batch_of_no_rows(schedule):
     of_params, of_xs = gradient(schedule)(params, xs)
     assert of_xs.shape == xs.shape
     assert not of_params.w_h.any()
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [{}, pytest.param({"peephole": True, "projection": 2, "norm": True}, marks=pytest.mark.exhaustive)],
+    ids=["plain", "rich"],
+)
+def test_the_loops_for_accelerators_give_the_same(monkeypatch, variant):
+    """The input's product before the loop, and the gates made again after it: here on a CPU, with masks, resets and reversed."""
+
+    def run(problem, *arguments):
+        plan = Plan(hoisted=True)
+        return deferred(*arguments, plans=Plans(plan, plan), reverse=problem.reverse)
+
+    monkeypatch.setitem(SCHEDULES, "for accelerators", SCHEDULES["deferred"]._replace(run=run))
+    params, xs = init(jax.random.key(0), 3, 4, **variant), jax.random.normal(jax.random.key(1), (11, 5, 3))
+    mask, resets = jax.random.bernoulli(jax.random.key(2), 0.6, (2, 11, 5))
+    options = {"mask": mask, "resets": resets, "reverse": True}
+    same(gradient("for accelerators", **options)(params, xs), gradient("scan", **options)(params, xs))

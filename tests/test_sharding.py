@@ -1,7 +1,6 @@
 """Eight devices give what one gives, under both kinds of mesh axes; and no step of a loop waits for another device."""
 
 import platform
-import re
 import subprocess
 import sys
 from functools import partial
@@ -11,15 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
+from programs import COLLECTIVE, collectives_in_loops
 from strategies import SCHEDULES, every_schedule
 
 from jax_lstm import Carry, cell, init, init_network, lstm, network, trace
 from jax_lstm.parallel import BATCH, batch_mesh, keep_freed_memory, replicate, shard_batch
 
 LOOPS = ["auto", *(schedule for schedule in SCHEDULES if schedule != "unrolled")]
-COLLECTIVE = re.compile(
-    r"\b(all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute|collective-broadcast)(-start)?\("
-)
 TIME, ROWS, FEATURES, HIDDEN = 6, 16, 2, 3
 LONGER = 40  # more than any schedule takes for one chunk
 
@@ -59,23 +56,6 @@ def compiled(schedule, mesh) -> str:
     xs, resets = shard_batch((jnp.zeros((LONGER, ROWS, FEATURES)), jnp.zeros((LONGER, ROWS), bool)), mesh)
     with jax.set_mesh(mesh):
         return jax.jit(value_and_gradient(schedule)).lower(params, xs, carry, lengths, resets).compile().as_text()
-
-
-def collectives_in_loops(program: str) -> set[str]:
-    """The collectives in the body of any loop of a compiled program, and in what the body calls."""
-    blocks = {}
-    for name, body in re.findall(r"^(?:ENTRY )?%?([\w.\-]+) \([^\n]*\{\n(.*?)^\}", program, re.MULTILINE | re.DOTALL):
-        blocks[name] = body
-    reached = [name for body in blocks.values() for name in re.findall(r"\b(?:body|condition)=%?([\w.\-]+)", body)]
-    assert reached, "the program has no loop"
-    seen, found = set(), set()
-    while reached:
-        name = reached.pop()
-        if name not in seen:
-            seen.add(name)
-            found |= {match[0] for match in COLLECTIVE.findall(blocks[name])}
-            reached += [called for called in re.findall(r"%([\w.\-]+)", blocks[name]) if called in blocks]
-    return found
 
 
 @every_schedule

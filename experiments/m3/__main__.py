@@ -109,7 +109,9 @@ def overall(parts: dict[str, Scores], horizons: dict[str, int]) -> np.ndarray:
     return totals / counts
 
 
-def report(found: dict[str, dict[str, Scores]], horizons: dict[str, int], against: str) -> str:
+def report(
+    found: dict[str, dict[str, Scores]], horizons: dict[str, int], against: str, *, published: bool = False
+) -> str:
     """Tables in Markdown: sMAPE with its bootstrap interval, MASE, coverage and CPU seconds."""
     methods = list(next(iter(found.values())))
     by_method = {name: {kind: found[kind][name] for kind in found} for name in methods}
@@ -123,7 +125,7 @@ def report(found: dict[str, dict[str, Scores]], horizons: dict[str, int], agains
         lines.append(
             f"| {name} | {cells} | {draws[name][0]:.2f} | {low:.2f} to {high:.2f} | {less[0]:+.2f} to {less[1]:+.2f} |"
         )
-    if tuple(found) == KINDS:
+    if published and tuple(found) == KINDS:
         lines += [
             f"| {name} | {' | '.join(f'{one:.2f}' for one in values)} | | |" for name, values in PUBLISHED.items()
         ]
@@ -180,7 +182,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def keep(path: Path, found: dict[str, dict[str, Scores]], horizons: dict[str, int], told: list[str]) -> None:
     """Print the tables, and write them."""
-    text = report(found, horizons, OURS["theta"]) + "".join(f"\n* {one}" for one in told) + "\n"
+    text = (
+        report(found, horizons, OURS["theta"], published=path.stem == "results")
+        + "".join(f"\n* {one}" for one in told)
+        + "\n"
+    )
     print(text, flush=True)
     with replacing(path) as temporary:
         temporary.write_text(text)

@@ -60,8 +60,9 @@ def figure(curves: dict[tuple[int, str], np.ndarray]) -> Figure:
     for panel, length in zip(panels, lengths, strict=True):
         named = ((name, successes) for (of, name), successes in curves.items() if of == length)
         for (name, successes), style in zip(named, plot.STYLES, strict=False):
-            updates = np.arange(1, successes.shape[1] + 1)
-            low, middle, high = np.nanquantile(successes, (0, 0.5, 1), axis=0)
+            ended = np.isfinite(successes).any(axis=0)  # at first the rollouts may be too short for an episode to end
+            updates = 1 + np.flatnonzero(ended)
+            low, middle, high = np.nanquantile(successes[:, ended], (0, 0.5, 1), axis=0)
             panel.plot(updates, middle, linestyle=style, label=name)
             panel.fill_between(updates, low, high, alpha=0.2)
         panel.set(title=f"corridor of {length} steps", xlabel="update")

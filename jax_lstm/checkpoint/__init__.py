@@ -12,7 +12,7 @@ their paths: `layers.0.w_x`, `layers.1.forward.norm.scale_x`, `readout.w`. Its m
   (little-endian, C order), the arrays sorted by path.
 
 Nothing in a file is ever executed. Reading takes memory of at most 64 times the file's size, whatever the file claims;
-a file written by `save` takes less than three times its size.
+arrays take twice their size.
 """
 
 from jax_lstm.checkpoint._description import VERSION as VERSION

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jax_lstm.cli.interrupt import ends_at_once
 
@@ -34,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
 class _Version(argparse.Action):
     """Prints the version; it is read only where it is asked for."""
 
-    def __call__(self, parser, *_) -> NoReturn:
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import version
 
         print(f"jax-lstm {version('jax_lstm')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 _BASH = """_jax_lstm() {{
   local word=${{COMP_WORDS[COMP_CWORD]}} words
@@ -20,7 +21,7 @@ complete -o bashdefault -o default -F _jax_lstm jax-lstm
 """
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: Any) -> None:
     """Add this group's commands to the parser."""
     command = commands.add_parser(
         "completion",

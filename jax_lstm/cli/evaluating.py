@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ PARTS = ("lstm", "theta", "level and season")
 """The methods that a forecast combines."""
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: Any) -> None:
     """Add this group's commands to the parser."""
     evaluate = commands.add_parser(
         "evaluate",
@@ -85,9 +85,14 @@ def _evaluate(given: argparse.Namespace) -> None:
         effort=given.effort,
         key=jax.random.key(given.seed),
     )
-    shown = tested._replace(coverage={level: share for level, share in tested.coverage.items() if level in SHOWN})
+    printed = tested._replace(
+        coverage={level: share for level, share in tested.coverage.items() if level in SHOWN},
+        warnings=tuple(
+            said for said in tested.warnings if not any(f" {level:.0%} " in said for level in set(DRAWN) - set(SHOWN))
+        ),
+    )
     if not any(str(path) == "-" for path in targets.values()):
-        print(f"{horizon} steps ahead; {reports.evaluation_report(shown)}")
+        print(f"{horizon} steps ahead; {reports.evaluation_report(printed)}")
     if given.csv is not None:
         outputs.write_csv(given.csv, _rows(tested, table))
     if given.json is not None:
@@ -114,10 +119,10 @@ def _held_out(table: Table, tested: Evaluation, horizon: int, model: Forecaster 
     return shown, forecast.predict(table.before_end(horizon, shown).panel(), horizon, model=model)
 
 
-def _rows(tested: Evaluation, table: Table) -> dict[str, list]:
+def _rows(tested: Evaluation, table: Table) -> dict[str, list[Any]]:
     """The scores by series and method, as columns."""
     methods = list(tested.by_series)
-    columns = {
+    columns: dict[str, list[Any]] = {
         table.roles.id or "series": [name for name in tested.names for _ in methods],
         "method": [method for _ in tested.names for method in methods],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jax_lstm.cli import outputs, reports, tables
 
@@ -16,7 +16,7 @@ EFFORTS = ("quick", "normal", "thorough")
 METHODS = ("combined", "lstm", "theta", "level and season", "seasonal naive", "naive", "drift")
 
 
-def add_commands(commands) -> None:
+def add_commands(commands: Any) -> None:
     """Add this group's commands to the parser."""
     ahead = commands.add_parser(
         "forecast",
@@ -86,7 +86,7 @@ def _forecast(given: argparse.Namespace) -> None:
         outputs.write_picture(given.plot, plot.forecasts(table, made)[0])
 
 
-def _as_json(made: Forecasts, table: Table) -> dict:
+def _as_json(made: Forecasts, table: Table) -> dict[str, Any]:
     series = []
     for number, name in enumerate(made.names):
         times = table.calendar.texts(table.times_ahead(number, len(made.centre[number])))

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from jax_lstm._files import replacing
 
@@ -55,7 +55,7 @@ def _check_file(option: str, path: Path) -> None:
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     """Columns as CSV, numbers in full precision, empty where there is none."""
 
-    def write(file) -> None:
+    def write(file: TextIO) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
@@ -66,7 +66,7 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 def write_json(path: Path, content: Any) -> None:
     """JSON, numbers in full precision, null where there is none."""
 
-    def write(file) -> None:
+    def write(file: TextIO) -> None:
         json.dump(_plain(content), file, indent=1, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ FEW = 3
 """Up to how many series are printed step by step; more are summed up."""
 
 
-def numbers_alike(*groups: Sequence[float]) -> list[list[str]]:
+def numbers_alike(*groups: Any) -> list[list[str]]:
     """Numbers with as many decimals as tell them apart, the same for all: about four digits of how far they lie apart.
 
     >>> numbers_alike([1234.5678, 1300.0], [1200.0])

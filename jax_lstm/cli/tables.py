@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jax_lstm.forecast import Forecaster, Table
@@ -67,7 +67,7 @@ def read_table(given: argparse.Namespace, model: Forecaster | None = None) -> Ta
     return table
 
 
-def about_table(given: argparse.Namespace, table: Table) -> dict:
+def about_table(given: argparse.Namespace, table: Table) -> dict[str, Any]:
     """What a fitted model keeps of its table, so that another one is read alike."""
     calendar = table.calendar._asdict()
     kept = {"roles": table.roles._asdict(), "wide": given.wide, "season": given.season, "calendar": calendar}
@@ -81,7 +81,8 @@ def describe(table: Table) -> str:
         times = table.calendar.texts(table.times(0)[[0, -1]])
         first = f"{table.roles.column or table.names[0]}: {lengths[0]:,} values from {times[0]} to {times[1]}"
     else:
-        first = f"{len(lengths):,} series of {min(lengths):,} to {max(lengths):,} values"
+        spread = f"{min(lengths):,} to {max(lengths):,}" if min(lengths) < max(lengths) else f"{lengths[0]:,}"
+        first = f"{len(lengths):,} series of {spread} values"
     return "\n".join([f"{first}; {table.said[0]}", *table.said[1:]])
 
 

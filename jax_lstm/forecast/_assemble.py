@@ -12,6 +12,8 @@ from jax_lstm.forecast._cells import listed
 from jax_lstm.forecast._dates import Times
 
 if TYPE_CHECKING:
+    import pandas
+
     from jax_lstm.forecast._table import Columns
 
 
@@ -31,16 +33,16 @@ def in_order(columns: Columns) -> tuple[Columns, tuple[str, ...]]:
         ((at.diff().to_numpy()[1:] < at.diff().to_numpy()[1:] * 0) & (np.diff(codes) == 0)).any()
     )
     ids, values = columns.ids.iloc[order], columns.values.iloc[order]
-    times = None if columns.times is None else columns.times._replace(at=at.iloc[order])
+    times = None if columns.times is None else columns.times._replace(at=columns.times.at.iloc[order])
     static = None if columns.static is None else columns.static.iloc[order]
     ordered = columns._replace(ids=ids, values=values, times=times, static=static)
     if times is not None:
-        _refuse_twice(ordered)
+        _refuse_twice(ordered, times)
     return ordered, ("rows were not in order of time: sorted",) if moved else ()
 
 
-def _refuse_twice(columns: Columns) -> None:
-    at, ids, roles = columns.times.at, columns.ids, columns.roles
+def _refuse_twice(columns: Columns, times: Times) -> None:
+    at, ids, roles = times.at, columns.ids, columns.roles
     twice = (at.to_numpy()[1:] == at.to_numpy()[:-1]) & (ids.to_numpy()[1:] == ids.to_numpy()[:-1])
     if twice.any():
         row = int(np.argmax(twice))
@@ -50,7 +52,7 @@ def _refuse_twice(columns: Columns) -> None:
         if roles.id is None and not roles.series:
             fix += f", or name the column of the series with --id{f' ({listed(roles.words)})' if roles.words else ''}"
         lines = f"{columns.place}s {at.index[row]} and {at.index[row + 1]}"
-        raise ValueError(f"{lines} both have the time {said(columns.times, row)}{series}{more}: {fix}")
+        raise ValueError(f"{lines} both have the time {said(times, row)}{series}{more}: {fix}")
 
 
 def said(times: Times, row: int) -> str:
@@ -90,7 +92,7 @@ def regular(columns: Columns, calendar: Calendar) -> Places:
     if columns.times is None:
         return Places(rows, starts)
     at = columns.times.at
-    counts = calendar.count(at)
+    counts = calendar.ordinals(at)
     places = (counts - np.repeat(counts[starts], sizes)) / calendar.step
     near = np.round(places)
     odd = np.abs(places - near) > 1e-6 * np.maximum(1, np.abs(places))
@@ -139,21 +141,23 @@ def first_times(columns: Columns, starts: np.ndarray) -> list[Any]:
     return [1] * len(starts) if columns.times is None else [columns.times.at.iloc[start] for start in starts]
 
 
-def static_values(columns: Columns, starts: np.ndarray, names: Sequence[str]) -> list[np.ndarray]:
+def static_values(
+    columns: Columns, static: pandas.DataFrame, starts: np.ndarray, names: Sequence[str]
+) -> list[np.ndarray]:
     """The static inputs of each series.
 
     Raises:
         ValueError: one that changes within its series, or is missing.
     """
-    values = columns.static.to_numpy(float)
+    values = static.to_numpy(float)
     sizes = np.diff(np.r_[starts, len(values)])
     wrong = np.isnan(values) | (values != np.repeat(values[starts], sizes, axis=0))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         number = int(np.searchsorted(starts, row, side="right")) - 1
         kind = "is missing" if np.isnan(values[row, column]) else f"changes within series {names[number]!r}"
-        name = columns.static.columns[column]
-        place = f"{columns.place} {columns.static.index[row]}"
+        name = static.columns[column]
+        place = f"{columns.place} {static.index[row]}"
         raise ValueError(f"{place}: the static input {name!r} {kind}: give it with --inputs")
     return list(values[starts])
 

@@ -59,7 +59,7 @@ class Calendar(NamedTuple):
                 return f"every {step // size} {unit}"
         return f"every {self.step:g} seconds"
 
-    def count(self, at: pandas.Series) -> np.ndarray:
+    def ordinals(self, at: pandas.Series) -> np.ndarray:
         """Times as numbers that are a `step` apart from one time of the calendar to the next."""
         if self.kind in ("rows", "numbers"):
             return at.to_numpy()
@@ -69,7 +69,7 @@ class Calendar(NamedTuple):
             return (at.dt.year * 12 + at.dt.month).to_numpy()
         return np.busday_count(np.datetime64("1970-01-01"), at.dt.tz_localize(None).to_numpy().astype("datetime64[D]"))
 
-    def times(self, first, places) -> pandas.Index:
+    def times(self, first: Any, places: Any) -> pandas.Index:
         """The times some steps after `first`: time stamps, or numbers.
 
         >>> import pandas

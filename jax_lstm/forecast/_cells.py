@@ -49,7 +49,7 @@ class Cells(NamedTuple):
         return f"{self.name} {self.unit}"
 
 
-def read_cells(path: str | os.PathLike) -> Cells:
+def read_cells(path: str | os.PathLike[str]) -> Cells:
     """The cells of a text file, or of standard input where the path is "-".
 
     Raises:
@@ -67,9 +67,9 @@ def read_cells(path: str | os.PathLike) -> Cells:
             raise ValueError(f"{name} line {line} has {len(cells)} cells, but the header has {len(header)}")
     if not rows:
         raise ValueError(f"{name} has no rows, expected a header and one line for each time")
-    lines, cells = zip(*rows, strict=True)
+    lines, texts = zip(*rows, strict=True)
     columns = {
-        number: pd.Series(column, index=lines, dtype=object) for number, column in enumerate(zip(*cells, strict=True))
+        number: pd.Series(column, index=lines, dtype=object) for number, column in enumerate(zip(*texts, strict=True))
     }
     kept = [n for n in columns if header[n] or not (_counts(columns[n]) or columns[n].eq("").all())]
     labels = [header[n] or f"column {n + 1}" for n in kept]
@@ -80,7 +80,7 @@ def read_cells(path: str | os.PathLike) -> Cells:
     return Cells(name, frame, (*said, *names_said))
 
 
-def _bytes(path: str | os.PathLike) -> bytes:
+def _bytes(path: str | os.PathLike[str]) -> bytes:
     if os.fspath(path) == "-":
         return sys.stdin.buffer.read()
     with open(path, "rb") as file:

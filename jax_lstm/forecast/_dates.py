@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timezone
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Times(NamedTuple):
 class _UnreadableError(Exception):
     """The line of a text that is not like the others."""
 
-    def __init__(self, line, said: str = "") -> None:
+    def __init__(self, line: Any, said: str = "") -> None:
         self.line, self.said = line, said
 
 
@@ -64,7 +64,7 @@ def times(texts: pandas.Series, place: str, order: str | None = None) -> Times:
     'quarter'
     """
 
-    def refuse(line, said: str) -> NoReturn:
+    def refuse(line: Any, said: str) -> NoReturn:
         raise ValueError(f"{place} {line}: {texts.name or 'time'} is {texts[line]!r}, {said}")
 
     empty = texts.str.lower().isin(MISSING)
@@ -251,14 +251,15 @@ def _is_even(at: pandas.Series) -> bool:
 def _first_that_reads(texts: pandas.Series, forms: tuple[str, ...]) -> pandas.Series:
     import pandas as pd
 
-    best = None
-    for form in forms:
-        at = pd.to_datetime(texts, format=form, errors="coerce")
-        if at.notna().all():
-            return at
-        if best is None or at.notna().sum() > best.notna().sum():
-            best = at
-    raise _UnreadableError(best.isna().idxmax())
+    readings = [pd.to_datetime(texts, format=form, errors="coerce") for form in forms[:1]]
+    for form in forms[1:]:
+        if readings[-1].notna().all():
+            break
+        readings.append(pd.to_datetime(texts, format=form, errors="coerce"))
+    best = max(readings, key=lambda at: at.notna().sum())
+    if best.isna().any():
+        raise _UnreadableError(best.isna().idxmax())
+    return best
 
 
 def _clock(texts: pandas.Series) -> pandas.Series:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -125,7 +125,14 @@ def _origins(series: np.ndarray, season: int, horizon: int, origins: int, step: 
     return tuple(sorted(one for one in found if np.isfinite(series[:one]).any()))
 
 
-def _run(panel: Panel, horizon: int, every, tested, levels, model):
+def _run(
+    panel: Panel,
+    horizon: int,
+    every: tuple[tuple[int, ...], ...],
+    tested: list[int],
+    levels: Sequence[float],
+    model: Forecaster | None,
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[float, np.ndarray]]:
     """The errors by method and metric, and what the intervals held, each `(series, origins, horizon)`, NaN where
     there is nothing.
     """
@@ -172,7 +179,7 @@ def _errors(truths: np.ndarray, centre: np.ndarray, units: np.ndarray) -> dict[s
     return {"sMAPE": smape, "MASE": error / units[:, None], "MAE": error}
 
 
-def _mean(values: np.ndarray, axis) -> np.ndarray:
+def _mean(values: np.ndarray, axis: Any) -> np.ndarray:
     known = ~np.isnan(values)
     count = known.sum(axis=axis)
     return np.where(count > 0, np.where(known, values, 0).sum(axis=axis) / np.maximum(count, 1), np.nan)
@@ -195,7 +202,7 @@ def _coverage_warnings(coverage: dict[float, float], windows: int) -> list[str]:
     return found
 
 
-def _verdict(errors: dict, scores: dict) -> str:
+def _verdict(errors: dict[str, dict[str, np.ndarray]], scores: dict[str, dict[str, float]]) -> str:
     """Whether the combined forecast is better than the best of the simple methods, by series and origins drawn anew."""
     simple = [method for method in METHODS if method not in ("combined", "lstm")]
     metric = "MASE" if np.isfinite(scores["combined"]["MASE"]) else "MAE"

@@ -167,7 +167,16 @@ def _scale(about: np.ndarray, use: np.ndarray, logs: np.ndarray, change: np.ndar
     return np.where(logs, np.clip(found, LEAST_SCALE, 1.0), np.maximum(np.maximum(found, LEAST_SHARE * change), 1e-9))
 
 
-def _one_season_before(filled, known, pattern, seen, season, horizon, level, size) -> np.ndarray:
+def _one_season_before(
+    filled: np.ndarray,
+    known: np.ndarray,
+    pattern: np.ndarray,
+    seen: int,
+    season: int,
+    horizon: int,
+    level: np.ndarray,
+    size: np.ndarray,
+) -> np.ndarray:
     """What was left of the values one season before those to forecast, `(series, horizon)`; zeros where there is
     no season.
     """
@@ -178,7 +187,15 @@ def _one_season_before(filled, known, pattern, seen, season, horizon, level, siz
     return np.where(known[rows].T, np.clip(rest, -10, 10), 0.0)
 
 
-def _season_level(filled, known, pattern, seen, season, level, size) -> np.ndarray:
+def _season_level(
+    filled: np.ndarray,
+    known: np.ndarray,
+    pattern: np.ndarray,
+    seen: int,
+    season: int,
+    level: np.ndarray,
+    size: np.ndarray,
+) -> np.ndarray:
     """The level and the roughness of the last season, or of 30 rows where there is none, `(series, 2)`."""
     rows = np.arange(max(0, seen - (season if season > 1 else 30)), seen)
     use = known[rows].astype(float)

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm._files import replacing
-from jax_lstm._types import LSTMParams, Readout
 from jax_lstm.forecast._combine import Calibration
 from jax_lstm.forecast._inputs import Inputs
 from jax_lstm.forecast._model import Forecaster, Tuned
-from jax_lstm.forecast._network import Network
+from jax_lstm.forecast._weights import arrays_of, network_of, safetensors
 
 MARK = "jax_lstm.forecast"
-FIELDS = ("layer.w_x", "layer.w_h", "layer.b", "readout.w", "readout.b")
 
 
-def save(path: str | os.PathLike, forecaster: Forecaster) -> None:
+def save(path: str | os.PathLike[str], forecaster: Forecaster) -> None:
     """Write a forecaster to a safetensors file, atomically.
 
     Raises:
@@ -46,8 +44,7 @@ def save(path: str | os.PathLike, forecaster: Forecaster) -> None:
             "factors": calibration.factors.tolist(),
         }
         if tuned.network is not None:
-            for name, array in zip(FIELDS, _leaves(tuned.network), strict=True):
-                arrays[f"{season}.{name}"] = np.ascontiguousarray(array)
+            arrays |= arrays_of(tuned.network, f"{season}.")
     inputs = {
         name: None if pair is None else [one.tolist() for one in pair]
         for name, pair in forecaster.inputs._asdict().items()
@@ -62,12 +59,12 @@ def save(path: str | os.PathLike, forecaster: Forecaster) -> None:
         "about": forecaster.about,
         "report": forecaster.report,
     }
-    data = _safetensors().save(arrays, {MARK: json.dumps(facts)})
+    data = safetensors().save(arrays, {MARK: json.dumps(facts)})
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
-def load(path: str | os.PathLike) -> Forecaster:
+def load(path: str | os.PathLike[str]) -> Forecaster:
     """Read what `save` wrote.
 
     Raises:
@@ -77,7 +74,7 @@ def load(path: str | os.PathLike) -> Forecaster:
     try:
         size = int.from_bytes(data[:8], "little")
         facts: dict[str, Any] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][MARK])
-        arrays = _safetensors().load(data)
+        arrays = safetensors().load(data)
         tuned = {int(season): _tuned(season, one, arrays) for season, one in facts["seasons"].items()}
     except (KeyError, TypeError, UnicodeDecodeError, ValueError, _safetensors_error()) as error:
         raise ValueError(f"{os.fspath(path)} holds no forecaster, or is damaged: make one with jax-lstm fit") from error
@@ -88,25 +85,9 @@ def load(path: str | os.PathLike) -> Forecaster:
     return Forecaster(tuned, inputs, facts["horizon"], facts["about"], facts["report"])
 
 
-def _leaves(network: Network) -> list[np.ndarray]:
-    layer, readout = network
-    return [np.asarray(leaf) for leaf in (layer.w_x, layer.w_h, layer.b, readout.w, readout.b)]
-
-
-def _tuned(season: str, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> Tuned:
+def _tuned(season: str, facts: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Tuned:
     calibration = Calibration(tuple(facts["methods"]), np.array(facts["shares"]), np.array(facts["factors"]))
-    if not facts["network"]:
-        return Tuned(None, calibration)
-    w_x, w_h, b, w, bias = (jnp.asarray(arrays[f"{season}.{name}"]) for name in FIELDS)
-    return Tuned(Network(LSTMParams(w_x, w_h, b), Readout(w, bias)), calibration)
-
-
-def _safetensors():
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError("forecasters are kept in safetensors files: pip install 'jax_lstm[files]'") from error
-    return safetensors.numpy
+    return Tuned(network_of(arrays, f"{season}.") if facts["network"] else None, calibration)
 
 
 def _safetensors_error() -> type[Exception]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -207,7 +207,9 @@ def _lesson(task: Task, chosen: np.ndarray) -> Lesson:
     return lesson
 
 
-def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, stages: int, progress: bool | None):
+def _train(
+    start: Network, task: Task, chosen: np.ndarray, key: jax.Array, stages: int, progress: bool | None
+) -> tuple[list[Network], int]:
     """The network trained without what is held back, and with it, side by side, up to the step at which the former
     forecasts that best.
     """
@@ -244,7 +246,7 @@ def _train(start: Network, task: Task, chosen: np.ndarray, key: jax.Array, stage
     return [jax.tree.map(lambda leaf, place=place: jnp.asarray(leaf[place]), kept) for place in (0, 1)], best * STAGE
 
 
-def _loss(both: Network, lesson: Lesson, key) -> jax.Array:
+def _loss(both: Network, lesson: Lesson, key: Any) -> jax.Array:
     """The losses of both networks, each with its targets."""
     targets = jnp.stack([lesson.early, lesson.windows.y])
     return jax.vmap(lambda network, y: loss(network, lesson.windows._replace(y=y), key))(both, targets).sum()

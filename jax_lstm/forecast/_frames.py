@@ -14,7 +14,7 @@ from jax_lstm.forecast._table import Table, read
 if TYPE_CHECKING:
     import pandas
 
-    from jax_lstm.forecast._model import Forecasts
+    from jax_lstm.forecast._predict import Forecasts
 
 
 def from_frame(
@@ -76,14 +76,14 @@ def to_frame(forecasts: Forecasts, table: Table, *, backend: str = "pandas") -> 
     return nw.from_dict(columns_of(forecasts, table), backend=backend).to_native()
 
 
-def columns_of(forecasts: Forecasts, table: Table, *, text: bool = False) -> dict[str, list]:
+def columns_of(forecasts: Forecasts, table: Table, *, text: bool = False) -> dict[str, list[Any]]:
     """The columns of `to_frame`, by name; times as text where asked for."""
     if forecasts.names != table.names:
         raise ValueError(
             f"forecasts are of {len(forecasts.names)} series, expected the {len(table.names)} of the table, named alike"
         )
     roles = table.roles
-    columns: dict[str, list] = {}
+    columns: dict[str, list[Any]] = {}
     if roles.id is not None or roles.series:
         columns[roles.id or "series"] = [
             name for name, centre in zip(table.names, forecasts.centre, strict=True) for _ in centre
@@ -99,7 +99,7 @@ def columns_of(forecasts: Forecasts, table: Table, *, text: bool = False) -> dic
     return columns
 
 
-def _narwhals():
+def _narwhals() -> Any:
     try:
         import narwhals
         import pandas  # noqa: F401

@@ -34,7 +34,7 @@ class Inputs(NamedTuple):
 def standards(panel: Panel, horizon: int) -> Inputs:
     """The standards of a panel's inputs."""
 
-    def of(arrays):
+    def of(arrays: tuple[np.ndarray, ...] | None) -> tuple[np.ndarray, np.ndarray] | None:
         if arrays is None:
             return None
         rows = np.concatenate([np.atleast_2d(one) for one in arrays])

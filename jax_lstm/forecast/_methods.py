@@ -80,7 +80,16 @@ def say(
     )
 
 
-def _say(values, units: Units, season: int, horizon: int, design: Design, networks, origins, inputs) -> Said:
+def _say(
+    values: np.ndarray,
+    units: Units,
+    season: int,
+    horizon: int,
+    design: Design,
+    networks: Mapping[str, Network],
+    origins: tuple[int, ...],
+    inputs: np.ndarray | None,
+) -> Said:
     """The same of as many series as there is memory for."""
     seen = features(values, units.logs, season, design, origins)
     step_rows = [design.context - 1 - back for back in origins]
@@ -133,7 +142,17 @@ def size_class(size: int) -> int:
     return next(limit for limit in (1, 8, 64, CHUNK) if size <= limit)
 
 
-def _roll(values, units, season, horizon, design, networks, centres, offsets, inputs):
+def _roll(
+    values: np.ndarray,
+    units: Units,
+    season: int,
+    horizon: int,
+    design: Design,
+    networks: Mapping[str, Network],
+    centres: dict[str, np.ndarray],
+    offsets: np.ndarray,
+    inputs: np.ndarray | None,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Forecasts beyond what the networks are made for: their own centre is taken as known, and they go on from there.
 
     The offsets go on as the power of the horizon by which they rise over the second half of what the networks say.

@@ -71,7 +71,7 @@ def kind(season: int) -> str:
 
 
 @partial(jax.jit, static_argnames=("design", "hidden", "members"))
-def start(key, *, design: Design, hidden: int, members: int) -> Network:
+def start(key: jax.Array, *, design: Design, hidden: int, members: int) -> Network:
     """An ensemble before training, whose forecasts are the level with the season and part of the slope."""
     one = partial(init, features=design.features, hidden=hidden, recurrent_init=uniform(hidden), dtype=jnp.float32)
     w = jnp.zeros((members, hidden + design.features, 5 * design.horizon), jnp.float32)
@@ -115,7 +115,7 @@ def losses(member: Network, windows: Windows) -> jax.Array:
     return jnp.sum(weight * each, axis=(0, 2))
 
 
-def loss(network: Network, windows: Windows, key) -> jax.Array:
+def loss(network: Network, windows: Windows, key: Any) -> jax.Array:
     """The mean loss over a batch, summed over the members, so that each trains as if it were alone."""
     return jax.vmap(losses, (0, None))(network, windows).mean(axis=1).sum()
 
@@ -131,13 +131,13 @@ def learn(
     network: Network,
     windows: Windows,
     *,
-    key,
+    key: jax.Array,
     steps: int,
     rate: float,
     batch: int,
     progress: bool | None = None,
     **options: Any,
-):
+) -> Any:
     """The ensemble after some steps of training; `options` go to `jax_lstm.train.fit`."""
     members = network.readout.w.shape[0]
     return train.fit(

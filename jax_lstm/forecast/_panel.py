@@ -28,7 +28,15 @@ class Panel(NamedTuple):
     static: tuple[np.ndarray, ...] | None = None
 
 
-def panel(values, *, season: int | Sequence[int], names=None, past=None, future=None, static=None) -> Panel:
+def panel(
+    values: Any,
+    *,
+    season: int | Sequence[int],
+    names: Sequence[str] | None = None,
+    past: Any = None,
+    future: Any = None,
+    static: Any = None,
+) -> Panel:
     """A panel from arrays.
 
     Args:
@@ -89,7 +97,7 @@ def cut(given: Panel, known: Sequence[int]) -> Panel:
     return given._replace(series=series, past=past)
 
 
-def _series(values) -> tuple[np.ndarray, ...]:
+def _series(values: Any) -> tuple[np.ndarray, ...]:
     if isinstance(values, list | tuple) and len(values) and np.ndim(values[0]) == 1:
         found = tuple(np.asarray(one, np.float64) for one in values)
     else:
@@ -108,7 +116,7 @@ def _series(values) -> tuple[np.ndarray, ...]:
 
 
 def _inputs(
-    said: str, given: Any, names, rank: int, lengths: list[int], *, exact: bool
+    said: str, given: Any, names: Sequence[str], rank: int, lengths: list[int], *, exact: bool
 ) -> tuple[np.ndarray, ...] | None:
     """The inputs of every series, checked."""
     if given is None:

@@ -28,7 +28,7 @@ def season_of(calendar: Calendar, series: Sequence[np.ndarray]) -> tuple[int, st
         return 5, said
     if calendar.kind == "seconds":
         if calendar.step in _DATED:
-            return _DATED[calendar.step], said
+            return _DATED[int(calendar.step)], said
         return _timed(calendar, series)
     if calendar.style == "year":
         return 1, said

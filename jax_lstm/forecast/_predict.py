@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -117,7 +117,7 @@ def predict_by(
 def _join(names: tuple[str, ...], parts: list[Forecasts], order: np.ndarray, levels: Sequence[float]) -> Forecasts:
     """Forecasts of several seasons, in the order of the panel."""
 
-    def put(fields) -> tuple:
+    def put(fields: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:
         every = [one for field in fields for one in field]
         return tuple(every[place] for place in order)
 
@@ -161,7 +161,7 @@ def _of_season(
     places: Sequence[int],
     season: int,
     horizon: int,
-    levels,
+    levels: Sequence[float],
     model: Forecaster | None,
     methods: Sequence[str],
 ) -> dict[str, Forecasts]:
@@ -180,7 +180,9 @@ def _of_season(
     return found
 
 
-def _shares(said: Said, season: int, method: str, tuned: Tuned | None):
+def _shares(
+    said: Said, season: int, method: str, tuned: Tuned | None
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """The shares `(series, methods)`, the factors `(2, series, horizon)` and the methods' names."""
     if method != "combined":
         chosen = "tuned" if method == "lstm" and tuned is not None and tuned.network is not None else method
@@ -193,7 +195,13 @@ def _shares(said: Said, season: int, method: str, tuned: Tuned | None):
 
 
 def _in_units(
-    panel: Panel, places, group: Group, said: Said, centre: np.ndarray, factors: np.ndarray, levels
+    panel: Panel,
+    places: Sequence[int],
+    group: Group,
+    said: Said,
+    centre: np.ndarray,
+    factors: np.ndarray,
+    levels: Sequence[float],
 ) -> Forecasts:
     """The forecasts in the units of the series, with what is special about some of them."""
     known = (~np.isnan(group.values)).sum(axis=0)
@@ -217,7 +225,7 @@ def _in_units(
     for level in levels:
         down, up = offsets_at(level, said.offsets[:, 0], factors)
         lower[level], upper[level] = back(centre - down), back(centre + up)
-    for index in np.flatnonzero(group.units.intermittent & ~held):
+    for index in np.flatnonzero(group.units.intermittent & ~held).tolist():
         middle[index], ends = demand(panel.series[places[index]], middle.shape[1], levels)
         for level in levels:
             lower[level][index], upper[level][index] = ends[level]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jax_lstm.forecast._cells import listed
 from jax_lstm.forecast._dates import are_times
@@ -57,7 +57,7 @@ class Roles(NamedTuple):
     def or_as(self, like: Roles, columns: Sequence[str]) -> Roles:
         """These roles, and those of another table where nothing is asked for and the columns are there."""
 
-        def there(given, usual):
+        def there(given: Any, usual: Any) -> Any:
             names = [usual] if isinstance(usual, str) else usual or []
             return usual if not given and names and all(name in columns for name in names) else given
 
@@ -71,7 +71,7 @@ def choose(cells: Cells, asked: Roles, *, wide: bool = False) -> Roles:
         ValueError: a column that is not there, or several that could be meant.
     """
     name, frame = cells.name, cells.frame
-    named = {"--column": [asked.column], "--time": [asked.time], "--id": [asked.id]}
+    named: dict[str, Sequence[str | None]] = {"--column": [asked.column], "--time": [asked.time], "--id": [asked.id]}
     named |= {"--inputs": asked.inputs, "--future": asked.future, "--static": asked.static}
     for option, columns in named.items():
         for column in columns:

@@ -96,7 +96,7 @@ def _centred_mean(values: np.ndarray, season: int) -> np.ndarray:
     return found
 
 
-def _shrunk(weight, weight_squared, total, squares) -> Factors:
+def _shrunk(weight: np.ndarray, weight_squared: np.ndarray, total: np.ndarray, squares: np.ndarray) -> Factors:
     season = len(weight)
     divisor = np.maximum(weight, 1e-9)
     means = total / divisor

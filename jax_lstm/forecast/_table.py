@@ -62,14 +62,18 @@ class Table(NamedTuple):
 
     def before_end(self, steps: int, numbers: Sequence[int]) -> Table:
         """The table of some of the series without their last values, to forecast what is known."""
-        series = tuple(self.series[number][:-steps] for number in numbers)
-        past = None if self.past is None else tuple(self.past[number][:-steps] for number in numbers)
-        picked = {
-            name: None if values is None else tuple(values[number] for number in numbers)
-            for name, values in self._asdict().items()
-            if name in ("names", "future", "static", "firsts")
-        }
-        return self._replace(series=series, past=past, **picked)
+
+        def of(values: tuple[Any, ...] | None, end: int | None = None) -> tuple[Any, ...] | None:
+            return None if values is None else tuple(values[number][:end] for number in numbers)
+
+        return self._replace(
+            names=tuple(self.names[number] for number in numbers),
+            firsts=tuple(self.firsts[number] for number in numbers),
+            series=tuple(self.series[number][:-steps] for number in numbers),
+            past=of(self.past, -steps),
+            future=of(self.future),
+            static=of(self.static),
+        )
 
 
 class Columns(NamedTuple):
@@ -93,7 +97,7 @@ class Columns(NamedTuple):
 
 
 def read_csv(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     column: str | None = None,
     *,
     time: str | None = None,
@@ -212,7 +216,7 @@ def assemble(columns: Columns, season: int | None, said: Sequence[str]) -> Table
         tuple(series),
         tuple(block.values[: block.known, 1:past] for block in blocks) if columns.roles.inputs else None,
         tuple(block.values[:, past:] for block in blocks) if columns.roles.future else None,
-        tuple(block.static for block in blocks) if columns.static is not None else None,
+        tuple(block.static for block in blocks if block.static is not None) if columns.static is not None else None,
         tuple(block.first for block in blocks),
         calendar,
         period,
@@ -233,7 +237,9 @@ class _Block(NamedTuple):
 def _blocks(columns: Columns, calendar: Calendar, places: rows.Places) -> list[_Block]:
     """The series that have a value."""
     names = [str(name) for name in columns.ids.iloc[places.starts]]
-    static = [None] * len(names) if columns.static is None else rows.static_values(columns, places.starts, names)
+    static: list[np.ndarray | None] = [None] * len(names)
+    if columns.static is not None:
+        static = [*rows.static_values(columns, columns.static, places.starts, names)]
     firsts = rows.first_times(columns, places.starts)
     spread = rows.spread(columns.values.to_numpy(float), places)
     blocks = []

@@ -13,7 +13,7 @@ a and b are the intercept and the slope of the straight line through the values 
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ class Theta(NamedTuple):
     forecasts: jax.Array
 
 
-def theta(values, *, horizon: int, known=None, alphas=ALPHAS) -> Theta:
+def theta(values: Any, *, horizon: int, known: Any = None, alphas: Any = ALPHAS) -> Theta:
     """Forecasts of series without season.
 
     Args:
@@ -74,13 +74,13 @@ def theta(values, *, horizon: int, known=None, alphas=ALPHAS) -> Theta:
 
 
 @partial(jax.jit, static_argnames="horizon")
-def _theta(values, begun, counts, alphas, *, horizon: int) -> Theta:
+def _theta(values: jax.Array, begun: jax.Array, counts: jax.Array, alphas: jax.Array, *, horizon: int) -> Theta:
     alpha = alphas[:, None]
     nothing = jnp.zeros_like(values[0])
     lines = Line(nothing, nothing, nothing, nothing)
     of_each = jnp.zeros((alphas.shape[0], values.shape[1]), jnp.float32)
 
-    def step(held, row):
+    def step(held: Any, row: Any) -> Any:
         line, level, share, sums = held
         y, has_begun, counting = row
         pull = _pull(jax.tree.map(lambda leaf: leaf[None], line), alpha)
@@ -98,7 +98,7 @@ def _theta(values, begun, counts, alphas, *, horizon: int) -> Theta:
     first, weight, level, share = (jnp.take_along_axis(leaf, best, 0)[0] for leaf in (first, weight, level, share))
     chosen = alphas[best[0]]
 
-    def ahead(held, _):
+    def ahead(held: Any, _: None) -> Any:
         line, level = held
         made = level + weight * _pull(line, chosen)
         return (_seen(line, made, jnp.ones_like(made, bool)), chosen * made + (1 - chosen) * level), made
@@ -107,13 +107,13 @@ def _theta(values, begun, counts, alphas, *, horizon: int) -> Theta:
     return Theta(chosen, 1 / jnp.maximum(1 - weight, 0), first, forecasts)
 
 
-def _pull(line: Line, alpha):
+def _pull(line: Line, alpha: jax.Array) -> jax.Array:
     """What the straight line adds to the level, for a weight of one."""
     remains = (1 - alpha) ** line.seen
     return line.intercept * remains + line.slope * (1 - remains * (1 - alpha)) / alpha
 
 
-def _seen(line: Line, y, begun) -> Line:
+def _seen(line: Line, y: jax.Array, begun: jax.Array) -> Line:
     """The line with one more value."""
     count = line.seen
     mean = (count * line.mean + y) / (count + 1)
@@ -122,7 +122,7 @@ def _seen(line: Line, y, begun) -> Line:
     return jax.tree.map(lambda fresh, held: jnp.where(begun, fresh, held), new, line)
 
 
-def _solve(ss, sp, pp, se, pe, ee):
+def _solve(ss: Any, sp: Any, pp: Any, se: Any, pe: Any, ee: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The first level and the weight of the line, from 0 to 1, of least squared error, and that error."""
     small = 1e-6
     ss, pp = ss + small, pp + small

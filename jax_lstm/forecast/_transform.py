@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ class Units(NamedTuple):
     intermittent: np.ndarray
 
 
-def align(series, rows: int) -> np.ndarray:
+def align(series: Sequence[np.ndarray], rows: int) -> np.ndarray:
     """Series side by side `(rows, series)`, each ending in the last row; NaN where they had not begun. Only the
     last rows are kept.
     """

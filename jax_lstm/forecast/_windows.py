@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from jax_lstm.forecast._features import Design, Steps, features
@@ -12,7 +14,7 @@ FARTHEST = 40.0
 
 
 def windows(
-    values: np.ndarray, logs: np.ndarray, season: int, design: Design, *, least: int = 1, weight=None
+    values: np.ndarray, logs: np.ndarray, season: int, design: Design, *, least: int = 1, weight: Any = None
 ) -> Windows:
     """What a network learns from transformed series.
 
@@ -28,7 +30,7 @@ def windows(
 
 
 def follow(
-    steps: Steps, values: np.ndarray, logs: np.ndarray, design: Design, *, least: int = 1, weight=None
+    steps: Steps, values: np.ndarray, logs: np.ndarray, design: Design, *, least: int = 1, weight: Any = None
 ) -> Windows:
     """The same from features that are there."""
     context, horizon = design.context, design.horizon

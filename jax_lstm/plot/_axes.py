@@ -10,7 +10,7 @@ STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 """Line styles in the order they are used: what tells lines apart where colours do not."""
 
 
-def new_figure(size: tuple[float, float]):
+def new_figure(size: tuple[float, float]) -> Any:
     """A figure of its own."""
     try:
         from matplotlib.figure import Figure
@@ -19,14 +19,19 @@ def new_figure(size: tuple[float, float]):
     return Figure(figsize=size, layout="constrained")
 
 
-def new_axes(axes):
+def new_axes(axes: Any) -> Any:
     """The axes given, or new ones."""
     return new_figure((8, 4)).subplots() if axes is None else axes
 
 
-def line(axes, x, y, number: int, name: str) -> None:
+def line(axes: Any, x: Any, y: Any, number: int, name: str) -> None:
     """A line in the colour and style of its number."""
     axes.plot(x, y, color=f"C{number}", linestyle=STYLES[number % len(STYLES)], linewidth=1.5, label=name)
+
+
+def name_lines(axes: Any) -> None:
+    """A legend that can be read where it lies over lines."""
+    axes.legend(framealpha=0.85, edgecolor="none")
 
 
 def as_axis(times: Any) -> np.ndarray:
@@ -36,7 +41,7 @@ def as_axis(times: Any) -> np.ndarray:
     return np.asarray(times)
 
 
-def name_times(axes, times: np.ndarray, name: str | None = None) -> None:
+def name_times(axes: Any, times: np.ndarray, name: str | None = None) -> None:
     """Name an axis of times and place its ticks: whole numbers, or dates that leave room for each other."""
     if times.dtype.kind == "M":
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
@@ -49,7 +54,7 @@ def name_times(axes, times: np.ndarray, name: str | None = None) -> None:
     axes.set_xlabel(name or ("step" if times.dtype.kind in "iu" else "time"))
 
 
-def whole_numbers(axis) -> None:
+def whole_numbers(axis: Any) -> None:
     """Ticks at whole numbers alone."""
     from matplotlib.ticker import MaxNLocator
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jax_lstm.forecast import Evaluation, Forecasts, Table
 
 
-def calibration(coverage: Mapping[float, float], *, axes=None):
+def calibration(coverage: Mapping[float, float], *, axes: Any = None) -> Any:
     """How often intervals held beside how often they say they do: on the diagonal they are right, below it too narrow.
 
     Args:
@@ -49,7 +49,7 @@ def calibration(coverage: Mapping[float, float], *, axes=None):
     return axes
 
 
-def scores(tested: Evaluation, metric: str = "MASE", *, axes=None):
+def scores(tested: Evaluation, metric: str = "MASE", *, axes: Any = None) -> Any:
     """A metric of every method, its mean over the series, the best on top.
 
     Args:
@@ -74,7 +74,7 @@ def scores(tested: Evaluation, metric: str = "MASE", *, axes=None):
     return axes
 
 
-def evaluation(table: Table, tested: Evaluation, shown: Sequence[int], made: Forecasts, *, figure=None):
+def evaluation(table: Table, tested: Evaluation, shown: Sequence[int], made: Forecasts, *, figure: Any = None) -> Any:
     """An evaluation: whether intervals hold what they say, how good the methods are, and forecasts beside what came.
 
     Args:

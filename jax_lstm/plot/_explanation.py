@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jax_lstm._types import Trace
-from jax_lstm.plot._axes import as_axis, line, name_times, new_figure
+from jax_lstm.plot._axes import as_axis, line, name_lines, name_times, new_figure
 from jax_lstm.plot._forecasts import one_of
 
 if TYPE_CHECKING:
@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 
 def explanation(
-    table: Table, number: int, made: Forecasts, parts: Mapping[str, Any], rows, values: Trace, *, figure=None
-):
+    table: Table,
+    number: int,
+    made: Forecasts,
+    parts: Mapping[str, Any],
+    rows: Any,
+    values: Trace,
+    *,
+    figure: Any = None,
+) -> Any:
     """What the forecast of a series is made of, from the top down.
 
     The forecast with its intervals; what each method alone says of the same steps; how much the LSTM writes into its
@@ -56,7 +63,7 @@ def explanation(
     return axes
 
 
-def _parts(axes, table: Table, number: int, made: Forecasts, parts: Mapping[str, Any]) -> None:
+def _parts(axes: Any, table: Table, number: int, made: Forecasts, parts: Mapping[str, Any]) -> None:
     """What each method says, and the forecast that combines them."""
     ahead = as_axis(table.times_ahead(number, len(made.centre[number])))
     axes.plot(ahead, made.centre[number], color="black", linewidth=2, marker=".", label="forecast")
@@ -65,10 +72,10 @@ def _parts(axes, table: Table, number: int, made: Forecasts, parts: Mapping[str,
     name_times(axes, ahead, table.roles.time)
     axes.set_ylabel(table.roles.column or table.names[number])
     axes.set_title("what it is made of: the same steps by each method alone", loc="left", fontsize="medium")
-    axes.legend(frameon=False)
+    name_lines(axes)
 
 
-def _cells(axes, times: np.ndarray, values: Trace) -> None:
+def _cells(axes: Any, times: np.ndarray, values: Trace) -> None:
     """The cells as rows of shades, sorted by how long they keep what is in them."""
     kept = np.clip(np.mean(np.asarray(values.forget_gate, float), axis=0), 1e-6, 1 - 1e-6)
     lives = np.log(0.5) / np.log(kept)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jax_lstm.plot._axes import as_axis, line, name_times, new_axes, new_figure
+from jax_lstm.plot._axes import as_axis, line, name_lines, name_times, new_axes, new_figure
 
 if TYPE_CHECKING:
     from jax_lstm.forecast import Forecasts, Table
@@ -17,15 +17,15 @@ FEW = 3
 
 
 def forecast(
-    times,
-    series,
-    future_times,
+    times: Any,
+    series: Any,
+    future_times: Any,
     forecasts: Mapping[str, Any],
     *,
-    intervals: Mapping[str, Sequence] | None = None,
-    truth=None,
-    axes=None,
-):
+    intervals: Mapping[str, Sequence[Any]] | None = None,
+    truth: Any = None,
+    axes: Any = None,
+) -> Any:
     """A series and forecasts that go on from it, with their intervals, the widest in the lightest grey.
 
     Args:
@@ -60,7 +60,7 @@ def forecast(
     joint = known[-1:]  # forecasts begin at the last known value, so that one step of them shows as well
     reach = np.concatenate([times[joint], ahead])
 
-    def joined(values) -> np.ndarray:
+    def joined(values: Any) -> np.ndarray:
         return np.concatenate([series[joint], np.asarray(values, float)])
 
     widest_first = sorted(intervals.items(), key=lambda item: -np.sum(np.subtract(item[1][1], item[1][0])))
@@ -73,11 +73,11 @@ def forecast(
     for number, (name, values) in enumerate(forecasts.items(), start=1):
         line(axes, reach, joined(values), number, name)
     name_times(axes, np.concatenate([times, ahead]), None)
-    axes.legend(frameon=False)
+    name_lines(axes)
     return axes
 
 
-def forecasts(table: Table, made: Forecasts, *, figure=None):
+def forecasts(table: Table, made: Forecasts, *, figure: Any = None) -> Any:
     """The forecasts of a table: every series of few; of many those with the narrowest and widest intervals.
 
     Args:
@@ -105,7 +105,7 @@ def forecasts(table: Table, made: Forecasts, *, figure=None):
     return panels
 
 
-def one_of(table: Table, made: Forecasts, number: int, *, truth=None, axes=None):
+def one_of(table: Table, made: Forecasts, number: int, *, truth: Any = None, axes: Any = None) -> Any:
     """The forecast of one series of a table, after as much of its past as can be read beside it.
 
     Args:
@@ -125,9 +125,7 @@ def one_of(table: Table, made: Forecasts, number: int, *, truth=None, axes=None)
     zone = getattr(times, "tz", None)
     name = table.roles.time or ("row" if table.calendar.kind == "rows" else "time")
     axes.set_xlabel(f"{name} ({zone})" if zone is not None else name)
-    axes.set_ylabel(
-        table.roles.column or ("value" if table.roles.series and len(table.names) > 1 else table.names[number])
-    )
+    axes.set_ylabel(table.roles.column or table.names[number])
     return axes
 
 
@@ -144,7 +142,7 @@ def _by_width(table: Table, made: Forecasts) -> tuple[list[int], list[str]]:
     ]
     order = order or list(range(len(widths)))
     shown = [order[0], order[len(order) // 2], order[-1]]
-    words = ("the narrowest intervals", "middling intervals", "the widest intervals")
+    words = ("the narrowest intervals", "median intervals", "the widest intervals")
     return shown, [
         f"{made.names[number]}: {word} of {len(widths):,} series" for number, word in zip(shown, words, strict=True)
     ]

@@ -12,7 +12,7 @@ from jax_lstm._types import GATES, Params, Trace
 from jax_lstm.plot._axes import STYLES, as_axis, line, name_times, new_axes, new_figure, whole_numbers
 
 
-def gates(values: Trace, series=None, *, times=None, figure=None):
+def gates(values: Trace, series: Any = None, *, times: Any = None, figure: Any = None) -> Any:
     """The six values of every step over time, one panel each, below the series where it is given.
 
     Up to as many units as there are `STYLES` are drawn as lines, more as one row of shades a unit.
@@ -72,7 +72,7 @@ def gates(values: Trace, series=None, *, times=None, figure=None):
     return axes
 
 
-def weights(params: Params, *, figure=None):
+def weights(params: Params, *, figure: Any = None) -> Any:
     """The weights of a layer by gate, in a column each: input and recurrent weights and biases on one scale.
 
     Args:
@@ -116,7 +116,7 @@ def weights(params: Params, *, figure=None):
     return axes
 
 
-def losses(curves: Mapping[str, Any], *, axes=None):
+def losses(curves: Mapping[str, Any], *, axes: Any = None) -> Any:
     """Loss curves on a logarithmic scale: of several runs the median and the 10th to the 90th percentile.
 
     Args:

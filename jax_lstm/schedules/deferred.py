@@ -30,8 +30,9 @@ from jax_lstm.schedules._transpose import (
     zeros_to_sum_in,
 )
 
-UNROLL = 2
-"""Steps in one pass of an accelerator's loop: a GPU's command buffer holds the loop from two on."""
+UNROLL = 8
+"""Steps in one pass of an accelerator's loop: a GPU launches less at each step, and holds the loop in a command
+buffer, from two on."""
 
 
 class Plan(NamedTuple):
@@ -40,8 +41,10 @@ class Plan(NamedTuple):
     Args:
         chunk: the number of steps whose gradients are gathered before large products are made of them; None for all.
         layout: how the loops arrange their products.
-        hoisted: whether the product with the input is made before the forward loop, and the gates that are kept are made again after it,
-            of all steps at once. An accelerator, for which every launch counts, is then left with little to do at each step.
+        hoisted: whether the product with the input is made before the forward loop, and the gates that are kept are
+        made again after it,
+            of all steps at once. An accelerator, for which every launch counts, is then left with little to do at each
+            step.
     """
 
     chunk: int | None = None
@@ -114,8 +117,7 @@ def _loop(
         z = products(params, now.x, h_seen) if by_both is None else by_both(jnp.concatenate([now.x, h_seen], axis=-1))
         m, c, values = update(params, z, before.c)
         after = finish_step(shared, before, Carry(project(params, m), c), now)
-        # c and h stand in the next step's `before`
-        gates: Any = Trace(*values[:3], None, values.output_gate, None) if from_gates_alone(params) else z  # type: ignore[arg-type]
+        gates = _gates(values) if from_gates_alone(params) else z
         return after, (zero_invalid(after.h, now.valid), Kept(before, gates) if keep else None)
 
     return jax.lax.scan(step, shared.initial, steps, reverse=reverse)
@@ -126,21 +128,25 @@ def _hoisted_loop(
 ) -> tuple[Carry, tuple[jax.Array, Kept | None]]:
     """The forward loop with little in it: one product and one update at each step."""
 
-    def step(carry: Carry, inputs: tuple[jax.Array, Steps]) -> tuple[Carry, tuple[jax.Array, Carry]]:
-        z_x, now = inputs
+    def step(carry: Carry, now: Steps) -> tuple[Carry, tuple[jax.Array, Carry]]:
         before, h_seen = begin_step(shared, carry, now)
-        m, c, _ = update(params, add_recurrent(params, z_x, h_seen), before.c)
+        m, c, _ = update(params, add_recurrent(params, now.x, h_seen), before.c)
         after = finish_step(shared, before, Carry(project(params, m), c), now)
         return after, (zero_invalid(after.h, now.valid), after)
 
-    inputs = dot(steps.x, params.w_x), steps._replace(x=None)
-    last, (hs, after) = jax.lax.scan(step, shared.initial, inputs, reverse=reverse, unroll=UNROLL)
+    multiplied = steps._replace(x=dot(steps.x, params.w_x))
+    last, (hs, after) = jax.lax.scan(step, shared.initial, multiplied, reverse=reverse, unroll=UNROLL)
     if not keep:
         return last, (hs, None)
     before, h_seen = jax.vmap(partial(begin_step, shared))(_shifted(shared.initial, after, reverse), steps)
-    z = add_recurrent(params, inputs[0], h_seen)
-    gates = update(params, z, before.c)[2]._replace(cell_state=None, hidden_state=None)
-    return last, (hs, Kept(before, gates if from_gates_alone(params) else z))
+    z = add_recurrent(params, multiplied.x, h_seen)
+    gates = _gates(update(params, z, before.c)[2]) if from_gates_alone(params) else z
+    return last, (hs, Kept(before, gates))
+
+
+def _gates(values: Trace) -> Any:
+    """The values of a step without c and h, which stand in the next step's `before`."""
+    return Trace(*values[:3], None, values.output_gate, None)  # type: ignore[arg-type]
 
 
 def _shifted(initial: Carry, after: Carry, reverse: bool) -> Carry:

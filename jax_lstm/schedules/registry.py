@@ -252,7 +252,9 @@ def _always_supported(problem: Problem) -> str | None:
 
 def _auto_native(problem: Problem) -> Verdict:
     if problem.time <= FEW_STEPS:
-        return Verdict(False, f"{problem.time} steps are at most {FEW_STEPS}: what it lays out first costs more than it saves")
+        return Verdict(
+            False, f"{problem.time} steps are at most {FEW_STEPS}: what it lays out first costs more than it saves"
+        )
     return Verdict(True, "the whole loop is one call of compiled code, with all of the processor's cores")
 
 
@@ -313,6 +315,6 @@ SCHEDULES = {
 - `deferred`: the same, but as single products after the loop.
 - `scan`: the plain loop, differentiated by JAX in every mode.
 - `checkpointed`: memory for the gradient that grows with the square root of the length, for a second forward pass.
-- `cudnn`: one call of cuDNN forward and one backward, on NVIDIA GPUs, for the plain LSTM in float32 with or without lengths.
-- `pallas`: two kernels for TPUs, for the plain LSTM in float32 and bfloat16, with lengths, masks and resets.
+- `cudnn`: one call of cuDNN forward and one backward, on NVIDIA GPUs, for the plain LSTM in float32 with or without
+lengths. - `pallas`: two kernels for TPUs, for the plain LSTM in float32 and bfloat16, with lengths, masks and resets.
 """

@@ -1,8 +1,8 @@
 """cuDNN's LSTM as a schedule: `jax.experimental.rnn` computes, and the semantics of a layer are arranged around it.
 
-cuDNN takes one batch axis, lengths of at least one, steps from first to last, and a second vector of biases. Further batch axes are merged,
-a row of length 0 is computed for one step and then replaced by its initial carry, a reversed layer is given its valid steps reversed, and
-the second biases are zeros.
+cuDNN takes one batch axis, lengths of at least one, steps from first to last, and a second vector of biases. Further
+batch axes are merged, a row of length 0 is computed for one step and then replaced by its initial carry, a reversed
+layer is given its valid steps reversed, and the second biases are zeros.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class _Arrays(NamedTuple):
 def cudnn(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool) -> tuple[Carry, jax.Array]:
     """The last carry and the hidden states, by one call of cuDNN, and their gradients by another.
 
-    Products are made in TF32, unless `jax.default_matmul_precision` asks for more. Under `jax.vmap` one call follows the other: batch
-    axes, which are one call, are faster.
+    Products are made in TF32, unless `jax.default_matmul_precision` asks for more. Under `jax.vmap` one call follows
+    the other: batch axes, which are one call, are faster.
     """
     (time, *batch, features), hidden = steps.x.shape, shared.initial.c.shape[-1]
     rows = math.prod(batch)
@@ -101,8 +101,9 @@ def _value(arrays: _Arrays, lengths: jax.Array) -> tuple[Carry, jax.Array]:
 
 
 def _saving(arrays: _Arrays, lengths: jax.Array) -> tuple[tuple[Carry, jax.Array], tuple[jax.Array, jax.Array]]:
-    """cuDNN's forward call: the last carry and the hidden states; these once more, as cuDNN lays them out, and its reserve space."""
-    y, h, c, reserve = _forward_call(_precision(), *_operands(arrays), lengths)
+    """cuDNN's forward call: the last carry and the hidden states; these once more, as cuDNN lays them out, and its
+    reserve space."""
+    y, h, c, reserve = _forward_call(_precision(), _operands(arrays), lengths)
     return (Carry(h[0], c[0]), y.swapaxes(0, 1)), (y, reserve)
 
 
@@ -121,35 +122,33 @@ def _operands(arrays: _Arrays) -> tuple[jax.Array, ...]:
     return arrays.x.swapaxes(0, 1), arrays.h[None], arrays.c[None], vector
 
 
-def _forward_call(precision, x, h, c, weights, lengths):
-    @jax.custom_batching.sequential_vmap
-    def call(x, h, c, weights, lengths):
+def _forward_call(precision: Any, operands: tuple[jax.Array, ...], lengths: jax.Array) -> Any:
+    def call(x: Any, h: Any, c: Any, weights: Any, lengths: Any) -> Any:
         from jax.experimental import rnn
 
         (y, h, c), residuals = rnn.lstm_fwd(x, h, c, weights, lengths, *_sizes(x, h), precision)
         return y, h, c, residuals[-1]
 
-    return call(x, h, c, weights, lengths)
+    return jax.custom_batching.sequential_vmap(call)(*operands, lengths)
 
 
-def _backward_call(precision, operands, lengths, saved, cotangents):
-    @jax.custom_batching.sequential_vmap
-    def call(operands, lengths, saved, cotangents):
+def _backward_call(precision: Any, operands: Any, lengths: jax.Array, saved: Any, cotangents: Any) -> Any:
+    def call(operands: Any, lengths: Any, saved: Any, cotangents: Any) -> Any:
         from jax.experimental import rnn
 
         residuals = (*operands, lengths, *saved)
         return tuple(rnn.lstm_bwd(*_sizes(*operands[:2]), precision, residuals, cotangents)[:4])
 
-    return call(operands, lengths, saved, cotangents)
+    return jax.custom_batching.sequential_vmap(call)(operands, lengths, saved, cotangents)
 
 
-def _sizes(x, h) -> tuple[int, int, int, float, bool]:
+def _sizes(x: jax.Array, h: jax.Array) -> tuple[int, int, int, float, bool]:
     """Features, hidden, layers, dropout, both directions."""
     return x.shape[-1], h.shape[-1], 1, 0.0, False
 
 
 def _precision() -> tuple[jax.lax.Precision, jax.lax.Precision]:
     """What `jax.default_matmul_precision` asks for, in the two steps that cuDNN has."""
-    asked = jax.config.jax_default_matmul_precision
+    asked = getattr(jax.config, "jax_default_matmul_precision")  # noqa: B009
     one = jax.lax.Precision.HIGH if asked in TF32_PRECISIONS else jax.lax.Precision.HIGHEST
     return one, one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,8 @@ SUBLANES = {4: 8, 2: 16}
 MOST_ROWS = 256
 MOST_ROWS_AND_STEPS = 1024
 LEAST_VMEM = 64 * 2**20
-"""Bytes of VMEM of a core where the chip is not known, as when a program is compiled elsewhere: a v5p and a TPU7x have no more."""
+"""Bytes of VMEM of a core where the chip is not known, as when a program is compiled elsewhere: a v5p and a TPU7x have
+no more."""
 
 
 class Blocks(NamedTuple):
@@ -52,15 +53,19 @@ class _Conditions(NamedTuple):
     lengths: jax.Array | None
 
 
-def pallas(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, interpret=False) -> tuple[Carry, jax.Array]:
+def pallas(
+    params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, interpret: Any = False
+) -> tuple[Carry, jax.Array]:
     """The last carry and the hidden states, by two Pallas kernels for TPUs.
 
-    Products have the precision of `jax.default_matmul_precision`, as on every path. Half precision is accumulated in float32, and the
-    cell state is float32 throughout. The gradients of the weights and of the input are large products after the backward loop.
+    Products have the precision of `jax.default_matmul_precision`, as on every path. Half precision is accumulated in
+    float32, and the cell state is float32 throughout. The gradients of the weights and of the input are large products
+    after the backward loop.
 
     Args:
         params, shared, steps, reverse: as for every schedule.
-        interpret: run the kernels as plain JAX (True) or in the TPU interpreter (`pltpu.InterpretParams()`), on any platform.
+        interpret: run the kernels as plain JAX (True) or in the TPU interpreter (`pltpu.InterpretParams()`), on any
+        platform.
     """
     (time, *batch, features), hidden, itemsize = steps.x.shape, shared.initial.c.shape[-1], steps.x.dtype.itemsize
     rows = math.prod(batch)
@@ -69,12 +74,18 @@ def pallas(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, i
     arrays, conditions = _align(params, shared, steps, rows, _ceil(rows, blocks.rows) * blocks.rows)
     fixed = {"blocks": blocks, "reverse": reverse, "interpret": interpret}
 
-    def plain(arrays, conditions):
-        shared, steps = Shared(arrays.initial, reset_to=arrays.reset_to), Steps(arrays.x, conditions.valid, conditions.reset)
+    def plain(arrays: _Arrays, conditions: _Conditions) -> tuple[Carry, jax.Array]:
+        shared, steps = (
+            Shared(arrays.initial, reset_to=arrays.reset_to),
+            Steps(arrays.x, conditions.valid, conditions.reset),
+        )
         return scan(LSTMParams(arrays.w_x, arrays.w_h, arrays.b), shared, steps, reverse=reverse)
 
     run = with_derivatives(
-        lambda *given: _forward(*given, save=False, **fixed)[0], partial(_forward, save=True, **fixed), partial(_backward, **fixed), plain
+        lambda *given: _forward(*given, save=False, **fixed)[0],
+        partial(_forward, save=True, **fixed),
+        partial(_backward, **fixed),
+        plain,
     )
     carry, hs = run(arrays, conditions)
     carry = Carry(*(end[:rows, :hidden].reshape(*batch, hidden) for end in carry))
@@ -82,22 +93,31 @@ def pallas(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, i
 
 
 def _align(params: LSTMParams, shared: Shared, steps: Steps, rows: int, padded: int) -> tuple[_Arrays, _Conditions]:
-    """One batch axis of a whole number of blocks, and a hidden size of whole lanes: rows and units of zeros, which stay zeros."""
+    """One batch axis of a whole number of blocks, and a hidden size of whole lanes: rows and units of zeros, which
+    stay zeros."""
     hidden = shared.initial.c.shape[-1]
     more_units = _round_up(hidden, LANES) - hidden
 
-    def fill(array, axis, count):
+    def fill(array: jax.Array, axis: int, count: int) -> jax.Array:
         widths = [(0, 0)] * array.ndim
         widths[axis] = (0, count)
         return array if count == 0 else jnp.pad(array, widths)
 
-    def over_time(array):
-        return None if array is None else fill(array.reshape(array.shape[0], rows, *array.shape[steps.x.ndim - 1 :]), 1, padded - rows)
+    def over_time(array: Any) -> Any:
+        return (
+            None
+            if array is None
+            else fill(array.reshape(array.shape[0], rows, *array.shape[steps.x.ndim - 1 :]), 1, padded - rows)
+        )
 
-    def carry(given):
-        return None if given is None else Carry(*(fill(fill(a.reshape(rows, hidden), 0, padded - rows), 1, more_units) for a in given))
+    def carry(given: Any) -> Any:
+        return (
+            None
+            if given is None
+            else Carry(*(fill(fill(a.reshape(rows, hidden), 0, padded - rows), 1, more_units) for a in given))
+        )
 
-    def gates(weights):
+    def gates(weights: jax.Array) -> jax.Array:
         apart = weights.reshape(*weights.shape[:-1], 4, hidden)
         return fill(apart, apart.ndim - 1, more_units).reshape(*weights.shape[:-1], -1)
 
@@ -127,10 +147,11 @@ def unsupported(problem: Problem) -> str | None:
         return f"computes in float32 and bfloat16, not in {jnp.dtype(problem.dtype).name}"
     if problem.rows is None:
         return "chooses its blocks by the size of the batch, which is symbolic"
-    sizes = problem.time, problem.rows, problem.features, problem.hidden
-    if choose_blocks(*sizes, jnp.dtype(problem.dtype).itemsize, vmem()) is None:
-        least = loop_bytes(Blocks(1, SUBLANES[jnp.dtype(problem.dtype).itemsize]), *sizes[2:], jnp.dtype(problem.dtype).itemsize)
-        return f"needs {least / 2**20:.0f} MiB of VMEM for its weights and one step, and may use {usable(vmem()) / 2**20:.0f} MiB of it"
+    sizes, itemsize = (problem.features, problem.hidden), jnp.dtype(problem.dtype).itemsize
+    if choose_blocks(problem.time, problem.rows, *sizes, itemsize, vmem()) is None:
+        needed = loop_bytes(Blocks(1, SUBLANES[itemsize]), *sizes, itemsize) / 2**20
+        room = usable(vmem()) / 2**20
+        return f"needs {needed:.0f} MiB of VMEM for its weights and one step, and may use {room:.0f} MiB of it"
     return None
 
 
@@ -173,24 +194,27 @@ def loop_bytes(blocks: Blocks, features: int, hidden: int, itemsize: int) -> int
     stretch = blocks.time * blocks.rows
     carries = 16 * blocks.rows * hidden * 4
     forward = (features + hidden) * 4 * hidden * itemsize
-    forward += 2 * stretch * ((features + 2 * hidden) * itemsize + 5 * hidden * 4 + LANES * 4) + stretch * 4 * hidden * 4
+    forward += (
+        2 * stretch * ((features + 2 * hidden) * itemsize + 5 * hidden * 4 + LANES * 4) + stretch * 4 * hidden * 4
+    )
     backward = 4 * hidden * hidden * itemsize + 2 * stretch * (5 * hidden * itemsize + 5 * hidden * 4 + LANES * 4)
     return max(forward, backward) + carries
 
 
-def _forward(arrays: _Arrays, conditions: _Conditions, *, save: bool, **fixed):
+def _forward(arrays: _Arrays, conditions: _Conditions, *, save: bool, **fixed: Any) -> tuple[Any, Any]:
     """The last carry and the hidden states, and what the backward loop needs."""
     from jax_lstm.schedules.kernels import tpu_loops
 
-    reset_to = (None, None) if arrays.reset_to is None else arrays.reset_to
+    h, c = arrays.initial
+    reset_h, reset_c = (None, None) if arrays.reset_to is None else arrays.reset_to
     weights = arrays.w_x, arrays.w_h, arrays.b[None]
-    args = tpu_loops.Forward(arrays.x, *arrays.initial, *weights, *reset_to, _when(conditions))
+    args = tpu_loops.Forward(arrays.x, h, c, *weights, reset_h, reset_c, _when(conditions))
     outs = tpu_loops.forward(args, _plan(**fixed), save=save)
     carry = Carry(*(end.astype(like.dtype) for end, like in zip((outs.h, outs.c), arrays.initial, strict=True)))
     return (carry, outs.hs), outs.saved
 
 
-def _backward(arrays: _Arrays, conditions: _Conditions, saved, d_out, **fixed) -> _Arrays:
+def _backward(arrays: _Arrays, conditions: _Conditions, saved: Any, d_out: Any, **fixed: Any) -> _Arrays:
     """The gradients of all arrays."""
     from jax_lstm.schedules.kernels import tpu_loops
 
@@ -204,19 +228,20 @@ def _backward(arrays: _Arrays, conditions: _Conditions, saved, d_out, **fixed) -
         found.z.astype(jnp.float32).sum((0, 1)),
         product("tbj,ij->tbi", found.z, arrays.w_x),
         Carry(found.h, found.c),
-        None if arrays.reset_to is None else Carry(found.reset_h, found.reset_c),
+        None if found.reset_h is None or found.reset_c is None else Carry(found.reset_h, found.reset_c),
     )
     return jax.tree.map(lambda gradient, like: gradient.astype(like.dtype), gradients, arrays)
 
 
-def _plan(blocks: Blocks, reverse: bool, interpret):
+def _plan(blocks: Blocks, reverse: bool, interpret: Any) -> Any:
     from jax_lstm.schedules.kernels import tpu_loops
 
     return tpu_loops.Plan(*blocks, reverse, vmem() * 7 // 8, interpret)
 
 
-def _when(conditions: _Conditions):
-    """The conditions as the loops take them: lengths alone as they are, all else as bits of one integer a step and row."""
+def _when(conditions: _Conditions) -> Any:
+    """The conditions as the loops take them: lengths alone as they are, all else as bits of one integer a step and
+    row."""
     from jax_lstm.schedules.kernels import tpu_loops
 
     valid, reset, lengths = conditions
@@ -224,7 +249,7 @@ def _when(conditions: _Conditions):
         return tpu_loops.When(lengths=lengths.astype(jnp.int32)[:, None])
     if valid is None and reset is None:
         return tpu_loops.When()
-    flags = tpu_loops.VALID if valid is None else jnp.where(valid, tpu_loops.VALID, 0)
+    flags = jnp.asarray(tpu_loops.VALID) if valid is None else jnp.where(valid, tpu_loops.VALID, 0)
     if reset is not None:
         flags = flags | jnp.where(reset, tpu_loops.RESET, 0)
     return tpu_loops.When(flags=flags.astype(jnp.int32)[..., None])

@@ -1,13 +1,16 @@
-"""The loops of the TPU kernel, in Pallas: `w_h`, h and c stay in VMEM, and everything else streams through it in blocks of time.
+"""The loops of the TPU kernel, in Pallas: `w_h`, h and c stay in VMEM, and everything else streams through it in blocks
+of time.
 
-The equations are those of `_cell` for the plain LSTM, and the backward loop is their pullback. Sizes are aligned by the caller: rows to
-sublanes, the hidden size to lanes. The grid runs over blocks of rows and, inside, over blocks of time, in the order of the steps.
+The equations are those of `_cell` for the plain LSTM, and the backward loop is their pullback. Sizes are aligned by the
+caller: rows to sublanes, the hidden size to lanes. The grid runs over blocks of rows and, inside, over blocks of time,
+in the order of the steps.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +22,8 @@ VALID, RESET = 1, 2
 
 
 class Plan(NamedTuple):
-    """What is fixed when a loop is compiled: the block sizes, the direction, and the VMEM (in bytes) that the loop may use."""
+    """What is fixed when a loop is compiled: the block sizes, the direction, and the VMEM (in bytes) that the loop may
+    use."""
 
     time: int
     rows: int
@@ -29,14 +33,16 @@ class Plan(NamedTuple):
 
 
 class When(NamedTuple):
-    """Which steps are valid and which are preceded by a reset: at most one of `lengths (rows, 1)` and `flags (time, rows, 1)`, integers."""
+    """Which steps are valid and which are preceded by a reset: at most one of `lengths (rows, 1)` and `flags (time,
+    rows, 1)`, integers."""
 
     lengths: jax.Array | None = None
     flags: jax.Array | None = None
 
 
 class Forward(NamedTuple):
-    """Arguments of the forward loop: `x (time, rows, features)`, `b (1, 4*hidden)`, all else as in `Shared` and `LSTMParams`."""
+    """Arguments of the forward loop: `x (time, rows, features)`, `b (1, 4*hidden)`, all else as in `Shared` and
+    `LSTMParams`."""
 
     x: jax.Array
     h: jax.Array
@@ -44,8 +50,8 @@ class Forward(NamedTuple):
     w_x: jax.Array
     w_h: jax.Array
     b: jax.Array
-    reset_h: jax.Array | None
-    reset_c: jax.Array | None
+    reset_h: Any
+    reset_c: Any
     when: When
 
 
@@ -67,7 +73,8 @@ class Outputs(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """Arguments of the backward loop: `w_h` transposed `(4*hidden, hidden)`, and the gradients of the forward loop's results."""
+    """Arguments of the backward loop: `w_h` transposed `(4*hidden, hidden)`, and the gradients of the forward loop's
+    results."""
 
     c: jax.Array
     gates: jax.Array
@@ -79,13 +86,14 @@ class Backward(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Results of the backward loop: gradients of the pre-activations, of the initial carry, and of what resets put back."""
+    """Results of the backward loop: gradients of the pre-activations, of the initial carry, and of what resets put
+    back."""
 
     z: jax.Array
     h: jax.Array
     c: jax.Array
-    reset_h: jax.Array | None
-    reset_c: jax.Array | None
+    reset_h: Any
+    reset_c: Any
 
 
 def forward(args: Forward, plan: Plan, *, save: bool) -> Outputs:
@@ -101,7 +109,8 @@ def forward(args: Forward, plan: Plan, *, save: bool) -> Outputs:
 
 
 def backward(args: Backward, plan: Plan, *, resets: bool) -> Gradients:
-    """The gradients that need the loop; those of the weights and of the input are products over all of `z`, left to the caller."""
+    """The gradients that need the loop; those of the weights and of the input are products over all of `z`, left to
+    the caller."""
     time, rows, hidden = args.c.shape
     at_start = _array(args.d_hs, (rows,), hidden, jnp.float32)
     back = at_start if resets else None
@@ -111,17 +120,19 @@ def backward(args: Backward, plan: Plan, *, resets: bool) -> Gradients:
     return _call(kernel, "lstm_backward", args, results, scratch, plan._replace(reverse=not plan.reverse), time, rows)
 
 
-def _forward(args: Forward, outs: Outputs, h_now, c_now, z, *, steps: int, plan: Plan):
+def _forward(args: Forward, outs: Outputs, h_now: Any, c_now: Any, z: Any, *, steps: int, plan: Plan) -> None:
+    """The body of the forward loop: fields of `args` and `outs` are references to blocks in VMEM."""
     hidden = c_now.shape[-1]
     block, count = _block(steps, plan, plan.reverse)
 
     @pl.when(pl.program_id(1) == 0)
-    def _():
+    def _() -> None:
         h_now[...], c_now[...] = _float32(args.h[...]), _float32(args.c[...])
+
     x = args.x[...].reshape(plan.time * plan.rows, -1)
     z[...] = (_dot(x, args.w_x[...]) + _float32(args.b[...])).reshape(z.shape)
 
-    def step(k, carry):
+    def step(k: Any, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         t = count - 1 - k if plan.reverse else k
         valid, reset = _conditions(args.when, t, block * plan.time + t, c_now.shape)
         if reset is not None:
@@ -147,21 +158,23 @@ def _forward(args: Forward, outs: Outputs, h_now, c_now, z, *, steps: int, plan:
     outs.h[...], outs.c[...] = h_now[...], c_now[...]
 
 
-def _backward(args: Backward, outs: Gradients, d_h_now, d_c_now, *, steps: int, plan: Plan):
+def _backward(args: Backward, outs: Gradients, d_h_now: Any, d_c_now: Any, *, steps: int, plan: Plan) -> None:
+    """The body of the backward loop."""
     hidden = d_c_now.shape[-1]
     block, count = _block(steps, plan, not plan.reverse)
 
     @pl.when(pl.program_id(1) == 0)
-    def _():
+    def _() -> None:
         d_h_now[...], d_c_now[...] = _float32(args.d_h[...]), _float32(args.d_c[...])
         if outs.reset_h is not None:
             outs.reset_h[...], outs.reset_c[...] = jnp.zeros_like(d_h_now), jnp.zeros_like(d_c_now)
 
-    def step(k, carry):
+    def step(k: Any, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         t = k if plan.reverse else count - 1 - k
         valid, reset = _conditions(args.when, t, block * plan.time + t, d_c_now.shape)
         d_h, d_c = carry
-        kept_h, kept_c = 0.0, 0.0
+        kept_h: Any = 0.0
+        kept_c: Any = 0.0
         d_new_h = d_h + _float32(args.d_hs[t])
         d_new_c = d_c
         if valid is not None:
@@ -186,7 +199,7 @@ def _backward(args: Backward, outs: Gradients, d_h_now, d_c_now, *, steps: int, 
     outs.h[...], outs.c[...] = d_h_now[...], d_c_now[...]
 
 
-def _block(steps: int, plan: Plan, from_the_end: bool):
+def _block(steps: int, plan: Plan, from_the_end: bool) -> tuple[Any, Any]:
     """Which block of time this is, and how many of its steps there are: the last one may be cut short."""
     block = pl.program_id(1)
     if from_the_end:
@@ -194,8 +207,8 @@ def _block(steps: int, plan: Plan, from_the_end: bool):
     return block, plan.time if steps % plan.time == 0 else jnp.minimum(plan.time, steps - block * plan.time)
 
 
-def _conditions(when: When, t, now, shape):
-    """Whether a step is valid and whether a reset precedes it, for every row and unit; None where all are, or none is."""
+def _conditions(when: When, t: Any, now: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Whether a step is valid, and whether a reset precedes it, for every row and unit; None where it is not asked."""
     if when.lengths is not None:
         return now < jnp.broadcast_to(when.lengths[...], shape), None
     if when.flags is None:
@@ -204,28 +217,37 @@ def _conditions(when: When, t, now, shape):
     return (flags & VALID) != 0, (flags & RESET) != 0
 
 
-def _sigmoid(z):
+def _sigmoid(z: jax.Array) -> jax.Array:
     return 0.5 * jnp.tanh(0.5 * z) + 0.5  # one instruction of the transcendental unit instead of two
 
 
-def _dot(a, w):
+def _dot(a: jax.Array, w: jax.Array) -> jax.Array:
     return jnp.dot(a, w, preferred_element_type=jnp.float32)
 
 
-def _float32(value):
+def _float32(value: jax.Array) -> jax.Array:
     return value.astype(jnp.float32)
 
 
-def _array(like, lead, size, dtype=None):
-    """The shape of a result, which varies over the devices as `like` does."""
+def _array(like: jax.Array, lead: tuple[int, ...], size: int, dtype: Any = None) -> Any:
+    """The shape of a result, which varies over the devices of a mesh as `like (time, rows, size)` does."""
     dtype = like.dtype if dtype is None else dtype
-    return jax.eval_shape(lambda a: jnp.broadcast_to(a[:1, :1, :1], (1,) * (2 - len(lead)) + (*lead, size)).reshape(*lead, size).astype(dtype), like)
+    return jax.eval_shape(lambda a: jnp.zeros((*lead, size), dtype) + a[(0,) * a.ndim].astype(dtype), like)
 
 
-def _call(kernel, name, args, results, scratch, plan, time, rows):
+def _call(
+    kernel: Any,
+    name: str,
+    args: Any,
+    results: Any,
+    scratch: Sequence[tuple[int, ...]],
+    plan: Plan,
+    time: int,
+    rows: int,
+) -> Any:
     blocks = pl.cdiv(time, plan.time)
 
-    def spec(leaf):
+    def spec(leaf: Any) -> pl.BlockSpec:
         if leaf.ndim == 3:
             shape = (plan.time, plan.rows, leaf.shape[-1])
             return pl.BlockSpec(shape, lambda row, t: (blocks - 1 - t if plan.reverse else t, row, 0))
