@@ -4,8 +4,6 @@ import contextlib
 import io
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -27,29 +25,23 @@ def test_every_python_block_runs_and_prints_what_follows_it(tmp_path, monkeypatc
     for (language, code), (after, expected) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
         if language != "python":
             continue
-        if "use_all_cores()" in code:  # before the first computation: a program of its own
-            ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=120)
-            assert ran.returncode == 0, ran.stderr
-            printed = ran.stdout
-        else:
-            out = io.StringIO()
-            with contextlib.redirect_stdout(out):
-                exec(compile(code, "README.md", "exec"), names)
-            printed = out.getvalue()
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(compile(code, "README.md", "exec"), names)
         if after == "text":
-            assert printed.rstrip() == expected.rstrip(), code
+            assert out.getvalue().rstrip() == expected.rstrip(), code
 
 
 def test_every_command_of_jax_lstm_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("experiments").symlink_to(ROOT / "experiments")
-    commands = [shlex.split(line) for language, code in BLOCK.findall(README) if language == "sh" for line in code.splitlines()]
+    commands = [
+        shlex.split(line) for language, code in BLOCK.findall(README) if language == "sh" for line in code.splitlines()
+    ]
     commands = [words[1:] for words in commands if words[0] == "jax-lstm"]
-    assert {words[0] for words in commands} == {"run", "fit", "forecast", "explain", "convert", "show"}
+    assert {words[0] for words in commands} == {"run", "forecast", "evaluate"}
     for words in commands:
         assert main(words) == 0, words
-    made = [word for words in commands for word in words if word.endswith((".png", ".safetensors", ".npz"))]
-    assert [name for name in made if not Path(name).is_file()] == []
 
 
 @pytest.mark.parametrize("heading", ["## Run it", "## Test it"])
