@@ -2,9 +2,9 @@
 
 import pytest
 
-pd = pytest.importorskip("pandas")
-
 from jax_lstm.forecast import read_csv
+
+pd = pytest.importorskip("pandas")
 
 
 @pytest.fixture
