@@ -1,6 +1,7 @@
-"""Builds the CPU kernel into the wheel, or in place for an editable install; where that cannot be done the wheel is pure Python.
+"""Builds the CPU kernel into the wheel, or in place if editable; where that cannot be done the wheel is pure Python.
 
-A compiler on the PATH (or named by CXX) is used; where there is none, `ziglang` is asked for as a build requirement, which is a compiler
+A compiler on the PATH (or named by CXX) is used; where there is none, `ziglang` is asked for as a build requirement,
+which is a compiler
 by itself. CXXFLAGS adds options, for sanitizers say. JAX_LSTM_NATIVE=0 leaves the kernel out.
 """
 
@@ -20,11 +21,20 @@ from pathlib import Path
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = Path("jax_lstm/schedules/kernels/cpu")
-FLAGS = "-O3 -std=c++17 -fPIC -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden -ffp-contract=fast -g0 -Wno-uninitialized"
-# of each machine: the instruction sets by name, the bytes of a vector, and the options that choose them, for GCC or Clang and for zig
+FLAGS = (
+    "-O3 -std=c++17 -fPIC -fno-exceptions -fno-rtti -fno-threadsafe-statics -fvisibility=hidden -ffp-contract=fast"
+    " -g0 -Wno-uninitialized"
+)
+# of each machine: the instruction sets by name, the bytes of a vector, and the options that choose them, for GCC or
+# Clang and for zig
 VARIANTS = {
     "x86_64": [
-        ("avx512", 64, "-march=skylake-avx512 -mprefer-vector-width=512", "-mcpu=skylake_avx512 -mprefer-vector-width=512"),
+        (
+            "avx512",
+            64,
+            "-march=skylake-avx512 -mprefer-vector-width=512",
+            "-mcpu=skylake_avx512 -mprefer-vector-width=512",
+        ),
         ("avx2", 32, "-march=haswell", "-mcpu=haswell"),
     ],
     "aarch64": [("neon", 16, "", "")],
@@ -102,8 +112,14 @@ def compile_library(here: Path, target: Path) -> None:
                 options = (of_zig if zig else usual).split()
                 jobs.append(pool.submit(run, "tiles.cc", name, f"-DVARIANT={name}", f"-DBYTES={size}", *options))
             objects = [job.result() for job in jobs]
-        link = ["-shared", "-s", "-Wl,--as-needed", "-nostdlib++"] if zig else ["-shared", "-s", "-Wl,--as-needed", "-static-libgcc"]
-        subprocess.run([*compiler.split(), *link, *extra, "-o", str(target), *objects], check=True, stdin=subprocess.DEVNULL)
+        link = (
+            ["-shared", "-s", "-Wl,--as-needed", "-nostdlib++"]
+            if zig
+            else ["-shared", "-s", "-Wl,--as-needed", "-static-libgcc"]
+        )
+        subprocess.run(
+            [*compiler.split(), *link, *extra, "-o", str(target), *objects], check=True, stdin=subprocess.DEVNULL
+        )
 
 
 def needed_glibc(library: Path) -> int:

@@ -1,4 +1,4 @@
-"""A function whose first result is not made where nobody reads it: what `jax.jit` drops, a call in C++ would make all the same."""
+"""A function whose first result is not made where nobody reads it, which `jax.jit` alone would not see for a call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def droppable(function: Callable, *static) -> Callable:
 
     @primitive.def_abstract_eval
     def abstract(*leaves, tree, first):
-        shapes = jax.eval_shape(partial(run, tree=tree, first=first), *(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves))
+        shapes = jax.eval_shape(
+            partial(run, tree=tree, first=first), *(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+        )
         return [jax.core.ShapedArray(shape.shape, shape.dtype) for shape in shapes]
 
     def batch(leaves, axes, *, tree, first):

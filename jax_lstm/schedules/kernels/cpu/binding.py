@@ -1,6 +1,7 @@
-"""The native schedule: the kernel seen from JAX, with its derivatives, its batching, and a plain form for other platforms.
+"""The native schedule: the kernel as JAX sees it, with derivatives, batching, and a plain form for other platforms.
 
-Inside, a layer is a function of two records: `Floats`, which can be differentiated, and `Flags`. All batch axes are one.
+Inside, a layer is a function of two records: `Floats`, which can be differentiated, and `Flags`. All batch axes are
+one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from jax_lstm.schedules.scan import scan
 
 
 class Floats(NamedTuple):
-    """What is differentiated: input `(time, rows, features)`, weights, carries and the recurrent mask `(rows, hidden)`."""
+    """What is differentiated: input `(time, rows, features)`, weights, carries and recurrent mask `(rows, hidden)`."""
 
     x: jax.Array
     w_x: jax.Array
@@ -35,7 +36,7 @@ class Floats(NamedTuple):
 
 
 class Flags(NamedTuple):
-    """Which steps are taken: by `lengths (rows)` or by `valid (time, rows)`; and where the carry is replaced, `reset (time, rows)`."""
+    """Which steps are taken, by `lengths (rows)` or `valid (time, rows)`; and `reset (time, rows)`."""
 
     lengths: jax.Array | None
     valid: jax.Array | None
@@ -69,7 +70,9 @@ def _layer(reverse: bool, floats: Floats, flags: Flags):
 
 
 def _layer_forward(reverse, floats, flags):
-    floats, flags = jax.tree.map(lambda leaf: leaf.value, (floats, flags), is_leaf=lambda leaf: hasattr(leaf, "perturbed"))
+    floats, flags = jax.tree.map(
+        lambda leaf: leaf.value, (floats, flags), is_leaf=lambda leaf: hasattr(leaf, "perturbed")
+    )
     hs, h, c, kept = _states_and_kept(reverse, floats, flags)
     return (hs, h, c), (floats, flags, hs, kept)
 
@@ -103,7 +106,9 @@ def _states_and_kept(reverse: bool, floats: Floats, flags: Flags):
     """The same, and what the kernel's backward pass reads."""
 
     def plain(floats, flags):
-        return *_plain(reverse, floats, flags), vary(jnp.zeros(_kept_shape(floats), floats.x.dtype), varying_axes(floats.x))
+        return *_plain(reverse, floats, flags), vary(
+            jnp.zeros(_kept_shape(floats), floats.x.dtype), varying_axes(floats.x)
+        )
 
     return jax.lax.platform_dependent(floats, flags, cpu=partial(_forward, reverse, keep=True), default=plain)
 
@@ -163,10 +168,15 @@ def _plain_gradients(reverse: bool, floats: Floats, flags: Flags, cotangents) ->
 
 
 def _forward(reverse: bool, floats: Floats, flags: Flags, stack: bool = True, keep: bool = False):
-    """The kernel's forward call: hidden states where `stack`, last carry, and where `keep` what the backward pass reads."""
+    """The forward call: hidden states where `stack`, last carry, and where `keep` what the backward pass reads."""
     time, rows, _ = floats.x.shape
     hidden = floats.w_h.shape[0]
-    results = ((time, rows, hidden) if stack else (0, 0, 0), (rows, hidden), (rows, hidden), _kept_shape(floats) if keep else (0,) * 4)
+    results = (
+        (time, rows, hidden) if stack else (0, 0, 0),
+        (rows, hidden),
+        (rows, hidden),
+        _kept_shape(floats) if keep else (0,) * 4,
+    )
     x, w_x, w_h, b, h_first, c_first, *others = floats
     arguments = (x, w_x, w_h, _or_empty(b, 1), h_first, c_first, *_flags(flags), *(_or_empty(one, 2) for one in others))
     found = _call(library.FORWARD, reverse, arguments, results)
@@ -174,12 +184,14 @@ def _forward(reverse: bool, floats: Floats, flags: Flags, stack: bool = True, ke
 
 
 def _backward(reverse: bool, floats: Floats, flags: Flags, hs, kept, cotangents, *, first: bool):
-    """The kernel's backward call: the gradients of what is there of `floats`, that of the input only where it is `first`."""
+    """The backward call: the gradients of what is there of `floats`, that of the input only where it is `first`."""
     x, w_x, w_h, _, h_first, _, h_reset, _, mask = floats
     others = (_or_empty(one, rank) for one, rank in zip(cotangents, (3, 2, 2), strict=True))
     arguments = (x, w_x, w_h, h_first, *_flags(flags), _or_empty(h_reset, 2), _or_empty(mask, 2), hs, kept, *others)
     wanted = floats if first else floats._replace(x=None)
-    results = [(0,) * rank if one is None else one.shape for one, rank in zip(wanted, (3, 2, 2, 1, 2, 2, 2, 2, 2), strict=True)]
+    results = [
+        (0,) * rank if one is None else one.shape for one, rank in zip(wanted, (3, 2, 2, 1, 2, 2, 2, 2, 2), strict=True)
+    ]
     found = _call(library.BACKWARD, reverse, arguments, results)
     return tuple(one for one, given in zip(found, wanted, strict=True) if given is not None)
 

@@ -1,7 +1,7 @@
-"""Fits the polynomial that `vectors.h` computes its exponentials with, and states its error: `python fit_coefficients.py`.
+"""Fits the polynomial of `vectors.h` for its exponentials, and states its error: `python fit_coefficients.py`.
 
-2^r - 1 = r p(r) on [-1/2, 1/2], with p of degree 5 and least relative error, by Remez exchange in float64. The sigmoid and the
-hyperbolic tangent are then evaluated in float32, as the kernel does, at many points and compared with float64.
+2^r - 1 = r p(r) on [-1/2, 1/2], with p of degree 5 and least relative error, by Remez exchange in float64. The sigmoid
+and the hyperbolic tangent are then evaluated in float32, as the kernel does, at many points and compared with float64.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def fit(degree: int = DEGREE) -> np.ndarray:
         error = np.polyval(coefficients, grid) / target(grid) - 1
         ends = np.flatnonzero(np.diff(np.sign(error))) + 1
         nodes = np.array([part[np.argmax(np.abs(error[part]))] for part in np.split(np.arange(grid.size), ends)])
-        nodes = grid[nodes][:: -1]
+        nodes = grid[nodes][::-1]
     return coefficients
 
 
@@ -51,7 +51,8 @@ def main() -> None:
     coefficients = fit()
     print("coefficients of p, highest power first:", ", ".join(f"{np.float32(c):.9e}f" for c in coefficients))
     r = np.linspace(-HALF, HALF, 1_000_001)
-    print(f"largest relative error of r p(r), before rounding: {np.max(np.abs(np.polyval(coefficients, r) / target(r) - 1)):.1e}")
+    relative = np.max(np.abs(np.polyval(coefficients, r) / target(r) - 1))
+    print(f"largest relative error of r p(r), before rounding: {relative:.1e}")
     x = np.concatenate([np.linspace(-30, 30, 2_000_001), np.logspace(-30, 1, 100_001)]).astype(np.float32)
     wide = x.astype(float)
     two = np.float32(2)

@@ -22,7 +22,8 @@ _enabled = True
 def use_native_kernel(enabled: bool) -> None:
     """Turn the CPU kernel off, or on again: whether `schedule="auto"` may take it, and `schedule="native"` ask for it.
 
-    Every program that was compiled so far is compiled anew. The environment variable `JAX_LSTM_NATIVE=0` turns the kernel off from the
+    Every program that was compiled so far is compiled anew. The environment variable `JAX_LSTM_NATIVE=0` turns the
+    kernel off from the
     start.
 
     Args:
@@ -52,7 +53,7 @@ def missing() -> str | None:
 
 
 def variant() -> str | None:
-    """The instruction set that the kernel uses on this processor, "avx512", "avx2" or "neon"; None where it cannot be used."""
+    """The instruction set in use on this processor, "avx512", "avx2" or "neon"; None where there is none."""
     return None if missing() else load().jax_lstm_variant().decode()
 
 
