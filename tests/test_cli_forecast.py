@@ -241,7 +241,10 @@ def test_short_and_flat_series_are_forecast(folder, capsys):
 
 
 def test_ctrl_c_is_one_line_and_leaves_nothing(folder):
-    command = [sys.executable, "-m", "jax_lstm", "fit", "long.csv", "--effort", "normal", "-o", "stopped.safetensors"]
+    # shells start what runs in the background with interrupts ignored, which children inherit
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import jax_lstm.__main__ as m"
+    command = [sys.executable, "-c", f"{program}; raise SystemExit(m.main())", "fit", "long.csv"]
+    command += ["--effort", "normal", "-o", "stopped.safetensors"]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
         first = process.stderr.readline()  # the table is read: what follows is training, or its compilation
         time.sleep(1)
