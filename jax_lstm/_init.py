@@ -161,8 +161,8 @@ def init_network(
         features: the number of inputs of a step.
         hidden: the number of units of each layer, from the input to the output.
         bidirectional: whether every layer is `Bidirectional(forward, backward)`.
-        input_init, recurrent_init, bias_init, forget_bias, bias, peephole, projection, norm, coupled, diagonal, clip,
-            dtype: as in `init`, for every layer.
+        input_init, recurrent_init, bias_init, forget_bias, bias: as in `init`, for every layer.
+        peephole, projection, norm, coupled, diagonal, clip, dtype: as in `init`, for every layer.
 
     Raises:
         ValueError: no layer at all, or what `init` refuses.

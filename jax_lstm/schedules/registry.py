@@ -147,5 +147,6 @@ SCHEDULES = {
 - `scan`: the plain loop, differentiated by JAX in every mode.
 - `checkpointed`: memory for the gradient that grows with the square root of the length, for a second forward pass.
 - `cudnn`: one call of cuDNN forward and one backward, on NVIDIA GPUs, for the plain LSTM in float32 with or without
-lengths. - `pallas`: two kernels for TPUs, for the plain LSTM in float32 and bfloat16, with lengths, masks and resets.
+  lengths.
+- `pallas`: two kernels for TPUs, for the plain LSTM in float32 and bfloat16, with lengths, masks and resets.
 """
