@@ -68,14 +68,14 @@ def loop_bundles(program: str, folder: Path) -> list[int]:
     return totals
 
 
-def kernel_bundles(folder: Path, time: int) -> dict[str, float]:
+def kernel_bundles(folder: Path, time: int) -> dict[str, str]:
     """For both kernels the bundles of a step: of the loop over steps, and a step's share of the loop over blocks."""
     found = {}
     for name, path in listings(folder).items():
         for kernel in ("lstm_forward", "lstm_backward"):
             if kernel in name:
                 counts = bundles(path)
-                found[kernel] = counts[max(counts)] + counts.get(1, 0) / time
+                found[kernel] = f"{counts[max(counts)]} + {counts.get(1, 0) / time:.0f}"
     return found
 
 
@@ -98,9 +98,8 @@ def measure(chip: str, schedule: str, sizes: list[int], dtype: str, features: in
 
         time, batch, hidden = sizes
         blocks = tpu.choose_blocks(time, batch, features, hidden, 2 if dtype == "bfloat16" else 4, tpu.LEAST_VMEM)
-        return " ".join(
-            f"{name} {count:.0f}" for name, count in sorted(kernel_bundles(Path(folder), blocks.time).items())
-        )
+        counted = kernel_bundles(Path(folder), blocks.time)
+        return ", ".join(f"{name} {count}" for name, count in sorted(counted.items()))
 
 
 def main() -> int:
