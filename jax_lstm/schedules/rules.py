@@ -1,4 +1,4 @@
-"""The rules of `"auto"`: which schedule it takes for which problem, and how `deferred` and `chunked` arrange their loops."""
+"""The rules of `"auto"`: which schedule it takes for a problem, and how `deferred` and `chunked` arrange their loops."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from jax_lstm.schedules.deferred import Plan, Plans
 from jax_lstm.schedules.problem import Problem
 
 CHUNK = 16
-"""How many steps `chunked` gathers before it makes products of their gradients; 8, 32 and 64 were no faster on any
-shape.
-"""
+"""How many steps `chunked` gathers before it makes products of their gradients; 8, 32 and 64 were no faster."""
 FEW_STEPS = 4
 FEW_ROWS = 16
 LARGE_BYTES, MANY_BYTES, LEFT_ROWS = 2**18, 2**21, range(4, 65)
-"""From which size on weights count as large and as many, and for which numbers of rows many of them stand on the
-left.
-"""
+"""From which size on weights count as large and as many, and for which numbers of rows many stand on the left."""
 
 
 class Verdict(NamedTuple):
@@ -88,9 +84,8 @@ def layout(problem: Problem) -> Layout:
     """How the loop of a custom backward pass arranges its products.
 
     A CPU's product packs its right factor into blocks at every step. Where that is many weights for few rows, the
-    weights stand on the
-    left, as they are: up to 2.7 times as fast. Else large ones come in halves, which fit a core's cache: up to 1.7
-    times.
+    weights stand on the left, as they are: up to 2.7 times as fast. Else large ones come in halves, which fit a core's
+    cache: up to 1.7 times.
     """
     rows = problem.rows
     size = (problem.features + problem.out) * 4 * problem.hidden * jnp.dtype(wide_dtype(problem.dtype)).itemsize
