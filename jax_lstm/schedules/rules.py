@@ -1,4 +1,4 @@
-"""The rules of `"auto"`: which schedule it takes for a problem, and how `deferred` and `chunked` arrange their loops."""
+"""The rules of `"auto"`: which schedule it takes for a problem, and how `deferred` and `chunked` arrange loops."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ class Verdict(NamedTuple):
 
 
 def always_supported(problem: Problem) -> str | None:
+    """No reason against it: the schedule can run every problem."""
     return None
 
 
 def native(problem: Problem) -> Verdict:
+    """Every loop but a very short one."""
     if problem.time <= FEW_STEPS:
         return Verdict(
             False, f"{problem.time} steps are at most {FEW_STEPS}: what it lays out first costs more than it saves"
@@ -39,6 +41,7 @@ def native(problem: Problem) -> Verdict:
 
 
 def unrolled(problem: Problem) -> Verdict:
+    """A very short loop."""
     if problem.time <= FEW_STEPS:
         return Verdict(True, f"{problem.time} steps are at most {FEW_STEPS}: a loop costs more than it saves")
     return Verdict(
@@ -47,6 +50,7 @@ def unrolled(problem: Problem) -> Verdict:
 
 
 def chunked(problem: Problem) -> Verdict:
+    """On a CPU, where there are enough rows for large products over a few steps."""
     rows = problem.rows
     if problem.platform != "cpu":
         return Verdict(False, "an accelerator is best served by few large products, after the loop")
@@ -60,18 +64,22 @@ def chunked(problem: Problem) -> Verdict:
 
 
 def deferred(problem: Problem) -> Verdict:
+    """Whatever the schedules before it leave."""
     return Verdict(True, "the gradients of the weights are single large products, after the loop")
 
 
 def scan(problem: Problem) -> Verdict:
+    """Only by name: `deferred` makes the same products together."""
     return Verdict(False, "JAX's own gradient of a loop makes the products of the weights' gradients at every step")
 
 
 def checkpointed(problem: Problem) -> Verdict:
+    """Only by name: it gives time for memory."""
     return Verdict(False, "it repeats the forward pass, to save memory: ask for it by name")
 
 
 def untimed(problem: Problem) -> Verdict:
+    """Only by name: a schedule for hardware that it was not timed on."""
     return Verdict(False, "it was compiled for such hardware but not timed on it: ask for it by name")
 
 
