@@ -25,11 +25,9 @@ def droppable(function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
     def run(*leaves: Any, tree: Any, first: bool) -> Any:
         return function(*static, *jax.tree.unflatten(tree, leaves), first=first)
 
-    @primitive.def_impl
     def impl(*leaves: Any, tree: Any, first: bool) -> Any:
         return jax.jit(partial(run, tree=tree, first=first))(*leaves)
 
-    @primitive.def_abstract_eval
     def abstract(*leaves: Any, tree: Any, first: bool) -> list[jax.core.ShapedArray]:
         given = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
         shapes = jax.eval_shape(partial(run, tree=tree, first=first), *given)
@@ -47,6 +45,8 @@ def droppable(function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
             return inputs, equation
         return inputs, equation.replace(outvars=equation.outvars[1:], params=equation.params | {"first": False})
 
+    primitive.def_impl(impl)
+    primitive.def_abstract_eval(abstract)
     mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=True))
     batching.primitive_batchers[primitive] = batch
     partial_eval.dce_rules[primitive] = drop
