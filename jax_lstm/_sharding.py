@@ -78,13 +78,13 @@ def _alone(run: Callable[..., Any]) -> Callable[..., Any]:
     return alone
 
 
-def varying_axes(x: jax.Array) -> frozenset:
+def varying_axes(x: jax.Array) -> frozenset[Any]:
     """The mesh axes over which an array inside `shard_map` may differ from device to device."""
     kind = jax.typeof(x)
     return kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying
 
 
-def vary(x: jax.Array, axes: frozenset) -> jax.Array:
+def vary(x: jax.Array, axes: frozenset[Any]) -> jax.Array:
     """The array as one that may differ over mesh axes inside `shard_map`."""
     missing = tuple(axes - varying_axes(x))
     return jax.lax.pcast(x, missing, to="varying") if missing else x

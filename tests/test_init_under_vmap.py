@@ -1,4 +1,7 @@
-"""Initialising many members at once: the same arrays as one by one, and no batched factorisation, which can hang jaxlib's CPU pool."""
+"""Initialising many members at once: the same arrays as one by one.
+
+And no batched factorisation, which can hang jaxlib's CPU pool.
+"""
 
 import jax
 import numpy as np

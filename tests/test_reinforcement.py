@@ -1,4 +1,4 @@
-"""Recurrent reinforcement learning: a rollout step by step, and the update's whole sequence, see the same hidden states."""
+"""Recurrent reinforcement learning: a rollout step by step and the update's whole sequence see the same states."""
 
 from functools import partial
 
@@ -27,7 +27,7 @@ def rollout(params, carries, observations, starts):
 
 
 def update(params, carries, observations, starts, schedule):
-    """What a learner computes: whole sequences from the carry where the last rollout ended, episodes apart by resets."""
+    """What a learner computes: whole sequences from the carry of the last rollout, episodes apart by resets."""
     layers, head = params
     carries, hs = network(layers, observations, carries, resets=starts, schedule=schedule)
     return carries, readout(head, hs)

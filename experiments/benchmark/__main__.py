@@ -1,4 +1,7 @@
-"""The benchmark: `python -m experiments.benchmark [--quick] [--seconds S] [--shapes NAME ...] [--out FOLDER] [--keep-memory]`."""
+"""The benchmark of the LSTM beside its peers.
+
+`python -m experiments.benchmark [--quick] [--seconds S] [--shapes NAME ...] [--out FOLDER] [--keep-memory]`
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,27 @@ PACKAGES = ("jax", "jaxlib", "optax", "torch", "onnxruntime", "dm-haiku", "flax"
 
 def main(given: list[str] | None = None) -> int:
     """Measure, print the ratios, and keep figures and a picture."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description="jax_lstm beside its peers, in one process.")
-    parser.add_argument("--quick", action="store_true", help="one small shape, a moment for each figure: says whether it runs")
-    parser.add_argument("--seconds", type=float, default=6.0, help="how long the calls of one comparison take turns (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.benchmark", description="jax_lstm beside its peers, in one process."
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one small shape, a moment for each figure: says whether it runs"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=6.0,
+        help="how long the calls of one comparison take turns (default: %(default)s)",
+    )
     parser.add_argument("--shapes", nargs="+", default=None, help="only these shapes (default: all five)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="the folder for the results (default: here)")
-    parser.add_argument("--keep-memory", action="store_true", help="call parallel.keep_freed_memory() first, which all systems gain from")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results", help="the folder for the results (default: here)"
+    )
+    parser.add_argument(
+        "--keep-memory",
+        action="store_true",
+        help="call parallel.keep_freed_memory() first, which all systems gain from",
+    )
     options = parser.parse_args(given)
     if options.keep_memory:
         parallel.keep_freed_memory()
@@ -52,7 +70,9 @@ def main(given: list[str] | None = None) -> int:
         "compile seconds": {name: shapes.compile_seconds(name) for name in names},
     }
     if not options.shapes:
-        measured["shapes"] += [shapes.measure(name, seconds, rate, ragged=True) for name in shapes.RAGGED if name in names]
+        measured["shapes"] += [
+            shapes.measure(name, seconds, rate, ragged=True) for name in shapes.RAGGED if name in names
+        ]
     if not options.quick and not options.shapes:
         measured["uses"] = {
             "three scalars, microseconds": uses.three_scalars(seconds),

@@ -1,4 +1,7 @@
-"""The other systems, live, with our weights: each gives calls without arguments that do the work and return NumPy-like results."""
+"""The other systems, live, with our weights.
+
+Each gives calls without arguments, which do the work and return NumPy-like results.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,15 @@ class Work(NamedTuple):
         """1 where a step is valid, `(time, batch, 1)`; None where all are."""
         if self.lengths is None:
             return None
-        return jnp.asarray(np.arange(self.xs.shape[0])[:, None] < np.asarray(self.lengths)[None], jnp.float32)[:, :, None]
+        valid = np.arange(self.xs.shape[0])[:, None] < np.asarray(self.lengths)[None]
+        return jnp.asarray(valid, jnp.float32)[:, :, None]
 
 
 Calls = dict[str, Callable[[], Any]]
-"""The passes a system can take: "forward" gives hs, "last" the last hidden state, "gradient" that of the input (weights too)."""
+"""The passes a system can take.
+
+"forward" gives hs, "last" the last hidden state, "gradient" that of the input (weights too).
+"""
 
 
 def jax_calls(apply: Callable, weights, xs, valid=None) -> Calls:
@@ -41,7 +48,11 @@ def jax_calls(apply: Callable, weights, xs, valid=None) -> Calls:
 
     forward, last = jax.jit(apply), jax.jit(lambda weights, xs: apply(weights, xs)[-1])
     gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
-    calls = {"forward": lambda: forward(weights, xs), "last": lambda: last(weights, xs), "gradient": lambda: gradient(weights, xs)[1]}
+    calls = {
+        "forward": lambda: forward(weights, xs),
+        "last": lambda: last(weights, xs),
+        "gradient": lambda: gradient(weights, xs)[1],
+    }
     if valid is not None:
         del calls["last"]  # the last valid state, which not everybody gives
     return calls
@@ -52,7 +63,9 @@ def torch_calls(work: Work) -> Calls:
     import torch
 
     module = torch.nn.LSTM(work.xs.shape[2], work.params.w_h.shape[0])
-    module.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in interop.to_torch((work.params,)).items()})
+    module.load_state_dict(
+        {key: torch.from_numpy(array.copy()) for key, array in interop.to_torch((work.params,)).items()}
+    )
     xs = torch.from_numpy(np.array(work.xs)).requires_grad_()
     lengths = None if work.lengths is None else torch.from_numpy(np.array(work.lengths, np.int64))
 
@@ -89,7 +102,9 @@ def onnxruntime_calls(work: Work) -> Calls:
     model = interop.to_onnx((work.params,), lengths=work.lengths is not None).SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
-    feed = {names[0]: np.asarray(work.xs)} | ({} if work.lengths is None else {names[1]: np.asarray(work.lengths, np.int32)})
+    feed = {names[0]: np.asarray(work.xs)}
+    if work.lengths is not None:
+        feed[names[1]] = np.asarray(work.lengths, np.int32)
     calls: Calls = {"forward": lambda: session.run(None, feed)[0]}
     if work.lengths is None:
         calls["last"] = lambda: session.run(None, feed)[0][-1]
@@ -106,7 +121,9 @@ def haiku_calls(work: Work) -> Calls:
 
     (weights,) = interop.to_haiku((work.params,))
     apply = hk.without_apply_rng(hk.transform(run)).apply
-    return jax_calls(lambda weights, xs: apply({"lstm/linear": weights}, xs), jax.tree.map(jnp.asarray, weights), work.xs)
+    return jax_calls(
+        lambda weights, xs: apply({"lstm/linear": weights}, xs), jax.tree.map(jnp.asarray, weights), work.xs
+    )
 
 
 def linen_calls(work: Work) -> Calls:
@@ -116,7 +133,9 @@ def linen_calls(work: Work) -> Calls:
     module = linen.RNN(linen.OptimizedLSTMCell(work.params.w_h.shape[0]), time_major=True)
     (cell,) = interop.to_flax((work.params,), "linen.OptimizedLSTMCell")
     weights = jax.tree.map(jnp.asarray, {"params": {"cell": cell}})
-    return jax_calls(lambda weights, xs: module.apply(weights, xs, seq_lengths=work.lengths), weights, work.xs, work.valid)
+    return jax_calls(
+        lambda weights, xs: module.apply(weights, xs, seq_lengths=work.lengths), weights, work.xs, work.valid
+    )
 
 
 def nnx_calls(work: Work) -> Calls:
@@ -130,7 +149,8 @@ def nnx_calls(work: Work) -> Calls:
     nnx.replace_by_pure_dict(weights, {"cell": jax.tree.map(jnp.asarray, cell)})
 
     def apply(weights, xs):
-        carry = (jnp.zeros((xs.shape[1], hidden)),) * 2  # its own initial carry draws from a stream of keys, which jit refuses
+        # its own initial carry draws from a stream of keys, which jit refuses
+        carry = (jnp.zeros((xs.shape[1], hidden)),) * 2
         return nnx.merge(graph, weights, rest)(xs, initial_carry=carry, seq_lengths=work.lengths)
 
     return jax_calls(apply, weights, work.xs, work.valid)
@@ -162,7 +182,9 @@ def equinox_calls(work: Work) -> Calls:
     cell = equinox.nn.LSTMCell(features, hidden, key=jax.random.key(0))
     (arrays,) = interop.to_equinox((work.params,))
     weights, rest = equinox.partition(cell, equinox.is_array)
-    weights = equinox.tree_at(lambda c: [getattr(c, name) for name in arrays], weights, [jnp.asarray(a) for a in arrays.values()])
+    weights = equinox.tree_at(
+        lambda c: [getattr(c, name) for name in arrays], weights, [jnp.asarray(a) for a in arrays.values()]
+    )
 
     def apply(weights, xs):
         cell = equinox.combine(weights, rest)

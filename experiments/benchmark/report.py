@@ -36,20 +36,24 @@ def as_text(measured: dict[str, Any]) -> str:
         lines += [f"Not installed, so not compared: {', '.join(missing)}.", ""]
     rates = [measured[key] for key in measured if key.startswith("GF/s")]
     lines += [
-        f"One matrix product of 2048 cubed: {rates[0]:.0f} GF/s before, {rates[-1]:.0f} after; the limit is from the first.",
+        f"One matrix product of 2048 cubed: {rates[0]:.0f} GF/s before, {rates[-1]:.0f} after; "
+        "the limit is from the first.",
         "",
     ]
     for what in ("forward", "last", "gradient"):
         rows = [(shape["shape"], shape[what]) for shape in measured["shapes"] if what in shape]
         systems = list(dict.fromkeys(system for _, row in rows for system in row["milliseconds"]))
         lines += [f"**{what}**, milliseconds (least of many turns)", ""]
-        lines += _table(["shape", "limit", *systems], [[name, row["limit"], *map(row["milliseconds"].get, systems)] for name, row in rows])
+        lines += _table(
+            ["shape", "limit", *systems],
+            [[name, row["limit"], *map(row["milliseconds"].get, systems)] for name, row in rows],
+        )
         lines += [f"**{what}**, a peer's time over ours, and the share of the limit", ""]
         body = []
         for name, row in rows:
             for mine, others in ratios(row["milliseconds"]).items():
-                share = row["limit"] / row["milliseconds"][mine]
-                body.append([f"{name}: {mine}", others.get("best of JAX"), others.get("best of all"), None if "ragged" in name else share])
+                share = None if "ragged" in name else row["limit"] / row["milliseconds"][mine]
+                body.append([f"{name}: {mine}", others.get("best of JAX"), others.get("best of all"), share])
         lines += _table(["", "best JAX peer", "best of all peers", "share of the limit"], body)
         for mine in OURS:
             for best in ("best of JAX", "best of all"):
@@ -60,14 +64,17 @@ def as_text(measured: dict[str, Any]) -> str:
         lines.append("")
     lines += ["**compile the gradient**, seconds (a peer's includes one run)", ""]
     systems = list(dict.fromkeys(system for row in measured["compile seconds"].values() for system in row))
-    lines += _table(["shape", *systems], [[name, *map(row.get, systems)] for name, row in measured["compile seconds"].items()])
+    lines += _table(
+        ["shape", *systems], [[name, *map(row.get, systems)] for name, row in measured["compile seconds"].items()]
+    )
     for name, row in measured.get("uses", {}).items():
         lines += [f"**{name}**: " + ", ".join(f"{system} {value:.3g}" for system, value in row.items()), ""]
     if "scaling" in measured:
         for axis in ("length", "batch"):
-            row = measured["scaling"][axis]
-            lines += [f"**gradient against {axis}**, milliseconds: " + ", ".join(f"{size}: {value:.3g}" for size, value in row.items()), ""]
-        lines += [", ".join(f"{name}: {value:.3f}" for name, value in measured["scaling"].items() if name.startswith("slope")), ""]
+            row = ", ".join(f"{size}: {value:.3g}" for size, value in measured["scaling"][axis].items())
+            lines += [f"**gradient against {axis}**, milliseconds: {row}", ""]
+        slopes = {name: value for name, value in measured["scaling"].items() if name.startswith("slope")}
+        lines += [", ".join(f"{name}: {value:.3f}" for name, value in slopes.items()), ""]
     if "memory" in measured:
         body = [[name, row["MiB"], row["milliseconds"]] for name, row in measured["memory"].items()]
         lines += ["**gradient of the last state, 10,000 steps, 8 rows, 8 features, 64 units**", ""]
@@ -89,7 +96,8 @@ def keep(folder: Path, measured: dict[str, Any], text: str) -> None:
 def _picture(measured: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(11, 7), layout="constrained")
     passes = ("forward", "gradient")
-    systems = list(dict.fromkeys(system for shape in measured["shapes"] for what in passes for system in shape[what]["milliseconds"]))
+    timed = [shape[what]["milliseconds"] for shape in measured["shapes"] for what in passes]
+    systems = list(dict.fromkeys(system for times in timed for system in times))
     for axes, what in zip(figure.subplots(2, 1), passes, strict=True):
         rows = [(shape["shape"], shape[what]) for shape in measured["shapes"]]
         for place, system in enumerate(systems):

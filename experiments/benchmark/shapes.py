@@ -26,7 +26,7 @@ RAGGED = ("small", "medium")
 
 
 def measure(name: str, seconds: float, rate: float, ragged: bool = False) -> dict[str, Any]:
-    """The times of all systems on one shape, in milliseconds, with the share of the arithmetic limit and the compile times."""
+    """The times of all systems on one shape, in milliseconds, with the arithmetic limit and the compile times."""
     batch, steps, features, hidden = SHAPES[name]
     work = draw(steps, batch, features, hidden, ragged)
     systems = {"jax_lstm": one_device(work)}
@@ -46,7 +46,9 @@ def measure(name: str, seconds: float, rate: float, ragged: bool = False) -> dic
         calls = {system: passes[what] for system, passes in systems.items() if what in passes}
         if not calls:
             continue
-        timing.refuse_unequal({system: call() for system, call in calls.items()}, work.valid if what == "forward" else None)
+        timing.refuse_unequal(
+            {system: call() for system, call in calls.items()}, work.valid if what == "forward" else None
+        )
         times = timing.in_turn(calls, seconds)
         limit = timing.operations(steps, batch, features, hidden, what == "gradient") / rate
         found[what] = {"milliseconds": {system: 1e3 * t for system, t in times.items()}, "limit": 1e3 * limit}

@@ -12,7 +12,7 @@ import numpy as np
 
 
 def in_turn(calls: Mapping[str, Callable[[], Any]], seconds: float, least: int = 3) -> dict[str, float]:
-    """The least time of each call, in seconds; the calls take turns for `seconds`, and each has at least `least` turns."""
+    """The least time of each call, in seconds; they take turns for `seconds`, and each has at least `least` turns."""
     best = dict.fromkeys(calls, float("inf"))
     for call in calls.values():
         jax.block_until_ready(call())
@@ -33,11 +33,12 @@ def refuse_unequal(results: Mapping[str, Any], valid=None) -> None:
     for name, array in arrays.items():
         error = np.abs(array.reshape(reference.shape) - reference).max() / max(np.abs(reference).max(), 1e-9)
         if not error < 1e-3:
-            raise ValueError(f"{name} and {first} differ by {error:.1e} of the largest value: they do not do the same work")
+            gap = f"{error:.1e} of the largest value"
+            raise ValueError(f"{name} and {first} differ by {gap}: they do not do the same work")
 
 
 def product_rate(seconds: float = 2.0) -> float:
-    """Operations a second of one large float32 matrix product through XLA: the limit that the recurrences are held against."""
+    """Operations a second of one large float32 product through XLA: the limit that recurrences are held against."""
     a = jnp.ones((2048, 2048))
     product = jax.jit(lambda a: a @ a)
     return 2 * 2048**3 / in_turn({"product": lambda: product(a)}, seconds)["product"]

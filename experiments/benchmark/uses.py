@@ -20,7 +20,7 @@ GATES = {"forget": (0.5, 0.1, 0), "input": (0.6, 0.2, 0), "cell": (0.7, 0.3, 0),
 
 
 def notebook_in_numpy(xs: np.ndarray) -> np.ndarray:
-    """The notebook's loop, its scalars replaced by arrays over sequences: the last hidden states of `xs (time, batch)`."""
+    """The notebook's loop, its scalars replaced by arrays over sequences: the last states of `xs (time, batch)`."""
     w, u, b = (np.array([GATES[gate][k] for gate in ("forget", "input", "cell", "output")], xs.dtype) for k in range(3))
     h = c = np.zeros_like(xs[0])
     for x in xs:
@@ -39,7 +39,7 @@ def three_scalars(seconds: float) -> dict[str, float]:
 
 
 def products(seconds: float, size: int = 2048) -> dict[str, float]:
-    """Operations a second of one large product, in GF/s: what a system's products can reach bounds everything it does."""
+    """Operations a second of one large product, in GF/s: what products can reach bounds all that a system does."""
     a = np.ones((size, size), "float32")
     here, product = jnp.asarray(a), jax.jit(lambda a: a @ a)
     calls = {"JAX": lambda: product(here)}
@@ -74,7 +74,7 @@ def many_scalars(seconds: float, sequences: int = 100_000, steps: int = 64) -> d
 
 
 def ensemble(seconds: float, members: int = 32) -> dict[str, float]:
-    """The gradients of an ensemble on the small shape, in milliseconds: one `vmap` over stacked parameters, or a loop."""
+    """The gradients of an ensemble on the small shape, in milliseconds: `vmap` over stacked parameters, or a loop."""
     works = [draw(100, 32, 8, 64, seed=seed) for seed in range(members)]
     xs = works[0].xs
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(work.params for work in works))
@@ -125,8 +125,11 @@ def training_step(seconds: float, steps: int = 64) -> dict[str, float]:
         pass
     else:
         module = torch.nn.LSTM(8, 64)
-        module.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in interop.to_torch((work.params,)).items()})
-        adam, xs, wanted = torch.optim.Adam(module.parameters(), 1e-3), torch.tensor(np.array(work.xs)), torch.tensor(np.array(targets))
+        module.load_state_dict(
+            {key: torch.from_numpy(array.copy()) for key, array in interop.to_torch((work.params,)).items()}
+        )
+        adam = torch.optim.Adam(module.parameters(), 1e-3)
+        xs, wanted = torch.tensor(np.array(work.xs)), torch.tensor(np.array(targets))
 
         def loop():
             for _ in range(steps):
@@ -162,7 +165,7 @@ def scaling(seconds: float) -> dict[str, Any]:
 
 
 def memory(seconds: float, steps: int = 10_000) -> dict[str, dict[str, float]]:
-    """The temporary memory of the gradient of a loss on the last state at length 10,000, in MiB, and its time in milliseconds."""
+    """The temporary memory (MiB) and the time (ms) of the gradient of a loss on the last state at length 10,000."""
     work = draw(steps, 8, 8, 64)
     calls, sizes = {}, {}
     for name in ("scan", "deferred", "fused", "saving"):

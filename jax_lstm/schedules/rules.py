@@ -1,4 +1,4 @@
-"""The rules of `"auto"`: which schedule it takes for which problem, and how `deferred` and `chunked` arrange their loops."""
+"""The rules of `"auto"`: which schedule it takes for a problem, and how `deferred` and `chunked` arrange loops."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from jax_lstm.schedules.deferred import Plan, Plans
 from jax_lstm.schedules.problem import Problem
 
 CHUNK = 16
-"""How many steps `chunked` gathers before it makes products of their gradients; 8, 32 and 64 were no faster on any
-shape.
-"""
+"""How many steps `chunked` gathers before it makes products of their gradients; 8, 32 and 64 were no faster."""
 FEW_STEPS = 4
 FEW_ROWS = 16
 LARGE_BYTES, MANY_BYTES, LEFT_ROWS = 2**18, 2**21, range(4, 65)
-"""From which size on weights count as large and as many, and for which numbers of rows many of them stand on the
-left.
-"""
+"""From which size on weights count as large and as many, and for which numbers of rows many stand on the left."""
 
 
 class Verdict(NamedTuple):
@@ -31,10 +27,12 @@ class Verdict(NamedTuple):
 
 
 def always_supported(problem: Problem) -> str | None:
+    """No reason against it: the schedule can run every problem."""
     return None
 
 
 def native(problem: Problem) -> Verdict:
+    """Every loop but a very short one."""
     if problem.time <= FEW_STEPS:
         return Verdict(
             False, f"{problem.time} steps are at most {FEW_STEPS}: what it lays out first costs more than it saves"
@@ -43,6 +41,7 @@ def native(problem: Problem) -> Verdict:
 
 
 def unrolled(problem: Problem) -> Verdict:
+    """A very short loop."""
     if problem.time <= FEW_STEPS:
         return Verdict(True, f"{problem.time} steps are at most {FEW_STEPS}: a loop costs more than it saves")
     return Verdict(
@@ -51,6 +50,7 @@ def unrolled(problem: Problem) -> Verdict:
 
 
 def chunked(problem: Problem) -> Verdict:
+    """On a CPU, where there are enough rows for large products over a few steps."""
     rows = problem.rows
     if problem.platform != "cpu":
         return Verdict(False, "an accelerator is best served by few large products, after the loop")
@@ -64,18 +64,22 @@ def chunked(problem: Problem) -> Verdict:
 
 
 def deferred(problem: Problem) -> Verdict:
+    """Whatever the schedules before it leave."""
     return Verdict(True, "the gradients of the weights are single large products, after the loop")
 
 
 def scan(problem: Problem) -> Verdict:
+    """Only by name: `deferred` makes the same products together."""
     return Verdict(False, "JAX's own gradient of a loop makes the products of the weights' gradients at every step")
 
 
 def checkpointed(problem: Problem) -> Verdict:
+    """Only by name: it gives time for memory."""
     return Verdict(False, "it repeats the forward pass, to save memory: ask for it by name")
 
 
 def untimed(problem: Problem) -> Verdict:
+    """Only by name: a schedule for hardware that it was not timed on."""
     return Verdict(False, "it was compiled for such hardware but not timed on it: ask for it by name")
 
 
@@ -88,9 +92,8 @@ def layout(problem: Problem) -> Layout:
     """How the loop of a custom backward pass arranges its products.
 
     A CPU's product packs its right factor into blocks at every step. Where that is many weights for few rows, the
-    weights stand on the
-    left, as they are: up to 2.7 times as fast. Else large ones come in halves, which fit a core's cache: up to 1.7
-    times.
+    weights stand on the left, as they are: up to 2.7 times as fast. Else large ones come in halves, which fit a core's
+    cache: up to 1.7 times.
     """
     rows = problem.rows
     size = (problem.features + problem.out) * 4 * problem.hidden * jnp.dtype(wide_dtype(problem.dtype)).itemsize

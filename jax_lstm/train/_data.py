@@ -78,7 +78,7 @@ def place_batch(batch: PyTree, batch_axis: Any, mesh: Mesh | None) -> PyTree:
         return place_arrays(batch, batch_axis, mesh, whole=False)
 
     def gather(leaf: Any, axis: int) -> Any:
-        sharding = NamedSharding(mesh, PartitionSpec(*(None,) * axis, BATCH))  # type: ignore[no-untyped-call]
-        return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))  # type: ignore[no-untyped-call]
+        sharding = NamedSharding(mesh, PartitionSpec(*(None,) * axis, BATCH))
+        return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
 
     return jax.tree.map(gather, batch, jax.tree.broadcast(batch_axis, batch))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import jax
 from jax.extend.core import Primitive
@@ -13,7 +14,7 @@ from jax_lstm._sharding import varying_axes
 
 
 @cache
-def droppable(function: Callable, *static) -> Callable:
+def droppable(function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
     """`function(*static, *arrays, first=True)`, whose results are a tuple, the first there only where `first`.
 
     The function that is returned takes the arrays. It is called with `first=False` where the first result is not used.
@@ -21,25 +22,22 @@ def droppable(function: Callable, *static) -> Callable:
     primitive = Primitive(f"jax_lstm_{function.__name__}")
     primitive.multiple_results = True
 
-    def run(*leaves, tree, first):
+    def run(*leaves: Any, tree: Any, first: bool) -> Any:
         return function(*static, *jax.tree.unflatten(tree, leaves), first=first)
 
-    @primitive.def_impl
-    def impl(*leaves, tree, first):
+    def impl(*leaves: Any, tree: Any, first: bool) -> Any:
         return jax.jit(partial(run, tree=tree, first=first))(*leaves)
 
-    @primitive.def_abstract_eval
-    def abstract(*leaves, tree, first):
-        shapes = jax.eval_shape(
-            partial(run, tree=tree, first=first), *(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
-        )
+    def abstract(*leaves: Any, tree: Any, first: bool) -> list[jax.core.ShapedArray]:
+        given = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+        shapes = jax.eval_shape(partial(run, tree=tree, first=first), *given)
         return [jax.core.ShapedArray(shape.shape, shape.dtype) for shape in shapes]
 
-    def batch(leaves, axes, *, tree, first):
+    def batch(leaves: Any, axes: Any, *, tree: Any, first: bool) -> tuple[Any, tuple[int, ...]]:
         found = jax.vmap(partial(run, tree=tree, first=first), in_axes=axes)(*leaves)
         return found, (0,) * len(found)
 
-    def drop(used, equation):
+    def drop(used: list[bool], equation: Any) -> tuple[list[bool], Any]:
         inputs = [any(used)] * len(equation.invars)
         if not any(used):
             return inputs, None
@@ -47,11 +45,13 @@ def droppable(function: Callable, *static) -> Callable:
             return inputs, equation
         return inputs, equation.replace(outvars=equation.outvars[1:], params=equation.params | {"first": False})
 
+    primitive.def_impl(impl)
+    primitive.def_abstract_eval(abstract)
     mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=True))
     batching.primitive_batchers[primitive] = batch
     partial_eval.dce_rules[primitive] = drop
 
-    def call(*arguments):
+    def call(*arguments: Any) -> Any:
         leaves, tree = jax.tree.flatten(arguments)
         if varying_axes(leaves[0]):  # inside shard_map, where a primitive would have to say how its results vary
             return run(*leaves, tree=tree, first=True)

@@ -12,7 +12,7 @@ DEGREE = 5
 HALF = 0.5
 
 
-def target(r):
+def target(r: np.ndarray) -> np.ndarray:
     """(2^r - 1) / r, also at zero."""
     safe = np.where(r == 0, 1.0, r)
     return np.where(r == 0, np.log(2), np.expm1(safe * np.log(2)) / safe)
@@ -33,7 +33,7 @@ def fit(degree: int = DEGREE) -> np.ndarray:
     return coefficients
 
 
-def expm1(x, factor: float, bound: float, coefficients):
+def expm1(x: np.ndarray, factor: float, bound: float, coefficients: np.ndarray) -> np.ndarray:
     """e^(factor x) - 1 in float32, by the operations of `vectors.h`."""
     f4 = np.float32
     y = np.clip(f4(factor / np.log(2)) * x, f4(-bound), f4(bound))

@@ -6,6 +6,7 @@ import ctypes
 import os
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import jax
 
@@ -54,19 +55,24 @@ def missing() -> str | None:
 
 def variant() -> str | None:
     """The instruction set in use on this processor, "avx512", "avx2" or "neon"; None where there is none."""
-    return None if missing() else load().jax_lstm_variant().decode()
+    return None if missing() else _loaded().jax_lstm_variant().decode()
 
 
 def units() -> int:
     """The floats of a vector."""
-    return load().jax_lstm_units()
+    return _loaded().jax_lstm_units()
 
 
 def multiply_add_rate(times: int) -> float:
     """The multiply-adds of `times` rounds of a loop that nothing but the processor's arithmetic limits."""
-    library = load()
+    library = _loaded()
     library.jax_lstm_multiply_add(times)
     return times * library.jax_lstm_multiply_adds()
+
+
+def _loaded() -> ctypes.CDLL:
+    """The library, to be called where `missing` gives no reason."""
+    return cast(ctypes.CDLL, load())
 
 
 @cache
