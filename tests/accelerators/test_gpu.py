@@ -12,8 +12,8 @@ from jax_lstm.schedules.deferred import UNROLL
 DTYPES = [jnp.float32, jnp.bfloat16]
 SMALL = Shape(time=20, batch=16, features=8, hidden=128)
 SHAPE = Shape(time=64, batch=64, features=128, hidden=256)
-# for each step; in half precision a conversion between two products is a kernel more here and there
-MOST_LAUNCHES = {jnp.float32: 3, jnp.bfloat16: 3.5}
+# for each step: a mask, resets, or half precision are a kernel more here and there
+MOST_LAUNCHES, MOST_LAUNCHES_PLAIN = 3.5, 3
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 
 
@@ -31,11 +31,12 @@ def test_every_portable_schedule_compiles(dtype, schedule):
 @pytest.mark.parametrize("options", [(), ("lengths",), ("resets",)], ids=str)
 def test_both_loops_are_in_command_buffers_and_launch_little(dtype, options):
     compile_gradient("h100", "deferred", SHAPE, dtype, options, compiler_options=GPU_COMPILER_OPTIONS)
+    most = MOST_LAUNCHES_PLAIN if dtype == jnp.float32 and not options else MOST_LAUNCHES
     found = loops(thunks())
     assert len(found) == 2
     for loop in found:
         assert loop.captured
-        assert len(loop.launches) <= MOST_LAUNCHES[dtype] * UNROLL
+        assert len(loop.launches) <= most * UNROLL
 
 
 def test_without_the_options_the_host_runs_the_loops():
