@@ -168,7 +168,7 @@ def memory(seconds: float, steps: int = 10_000) -> dict[str, dict[str, float]]:
     """The temporary memory (MiB) and the time (ms) of the gradient of a loss on the last state at length 10,000."""
     work = draw(steps, 8, 8, 64)
     calls, sizes = {}, {}
-    for name in ("scan", "deferred", "fused", "saving"):
+    for name in ("scan", "deferred", "chunked", "checkpointed"):
 
         def loss(params, xs, name=name):
             carry: Carry = lstm(params, xs, schedule=name)[0]

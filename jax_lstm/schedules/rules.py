@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax_lstm._cell import wide_dtype
 from jax_lstm.schedules._products import Layout
 from jax_lstm.schedules.deferred import Plan, Plans
+from jax_lstm.schedules.kernels.cpu import library
 from jax_lstm.schedules.problem import Problem
 
 CHUNK = 16
@@ -17,6 +18,10 @@ FEW_STEPS = 4
 FEW_ROWS = 16
 LARGE_BYTES, MANY_BYTES, LEFT_ROWS = 2**18, 2**21, range(4, 65)
 """From which size on weights count as large and as many, and for which numbers of rows many stand on the left."""
+TIMED = ("avx2",)
+"""The instruction sets that the CPU kernel was timed with."""
+KERNEL_BYTES = 2**19
+"""Up to which size of the weights the CPU kernel was at least as fast as XLA's products."""
 
 
 class Verdict(NamedTuple):
@@ -32,10 +37,19 @@ def always_supported(problem: Problem) -> str | None:
 
 
 def native(problem: Problem) -> Verdict:
-    """Every loop but a very short one."""
+    """A loop that is not very short, with weights that fit a core's cache, by instructions that it was timed with."""
     if problem.time <= FEW_STEPS:
         return Verdict(
             False, f"{problem.time} steps are at most {FEW_STEPS}: what it lays out first costs more than it saves"
+        )
+    variant = library.variant()
+    if variant not in TIMED:
+        return Verdict(False, f"it was built for {variant} but not timed with it: ask for it by name")
+    size = _bytes_of_weights(problem)
+    if size > KERNEL_BYTES:
+        # AVX2, two cores: 192 units 0.8, 256 units 0.78 to 1.2, 512 units 0.7 of the speed of XLA's products
+        return Verdict(
+            False, f"{size:,} bytes of weights exceed a core's cache, where its products are slower than XLA's"
         )
     return Verdict(True, "the whole loop is one call of compiled code, with all of the processor's cores")
 
@@ -96,7 +110,7 @@ def layout(problem: Problem) -> Layout:
     cache: up to 1.7 times.
     """
     rows = problem.rows
-    size = (problem.features + problem.out) * 4 * problem.hidden * jnp.dtype(wide_dtype(problem.dtype)).itemsize
+    size = _bytes_of_weights(problem)
     if problem.platform != "cpu" or rows is None or rows < LEFT_ROWS.start or size < LARGE_BYTES:
         return "plain"
     return "weights left" if rows in LEFT_ROWS and size >= MANY_BYTES else "halves"
@@ -105,3 +119,9 @@ def layout(problem: Problem) -> Layout:
 def plans(problem: Problem, chunk: int | None) -> Plans:
     """The plans of a schedule that was asked for by name: the same chunks on every platform."""
     return Plans(Plan(chunk, layout(problem._replace(platform="cpu"))), Plan(chunk, hoisted=True))
+
+
+def _bytes_of_weights(problem: Problem) -> int:
+    """The size of the matrices that the loop multiplies by, in the dtype that sums are made in."""
+    itemsize = jnp.dtype(wide_dtype(problem.dtype)).itemsize
+    return (problem.features + problem.out) * 4 * problem.hidden * itemsize
