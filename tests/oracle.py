@@ -82,7 +82,7 @@ def lstm(
 def step(params, h, c, x) -> dict[str, np.ndarray]:
     """The six values of one step of one row: `h (out,)`, `c (hidden,)`, `x (features,)`."""
     z_x = x @ params.w_x
-    # a diagonal layer has one recurrent weight a unit and gate: w_h is a vector of gate blocks
+    # a diagonal layer has one recurrent weight per unit and gate: w_h is a vector of gate blocks
     z_h = np.concatenate([w * h for w in params.w_h.reshape(-1, h.size)]) if params.w_h.ndim == 1 else h @ params.w_h
     if params.norm is not None:
         z_x = normalise(z_x) * params.norm.scale_x

@@ -40,9 +40,9 @@ def test_a_fitted_model_forecasts_series_that_it_never_saw_better(model):
     assert model.season == (1,)
     series = [saw(70, seed) for seed in range(100, 108)]
     panel = forecast.panel([one[:-6] for one in series], season=1)
-    truths = np.stack([one[-6:] for one in series])
+    actuals = np.stack([one[-6:] for one in series])
     with_model, without = (np.stack(forecast.predict(panel, 6, model=one).centre) for one in (model, None))
-    assert np.abs(with_model - truths).mean() < 0.9 * np.abs(without - truths).mean()
+    assert np.abs(with_model - actuals).mean() < 0.9 * np.abs(without - actuals).mean()
 
 
 def test_the_same_key_gives_the_same_model_and_a_file_gives_it_back(panel, model, tmp_path):
@@ -91,10 +91,10 @@ def test_inputs_are_used():
         series.append(50 + 8 * given[:84, 0] + rng.normal(0, 0.3, 84))
     panel = forecast.panel([one[:80] for one in series], season=1, future=future, past=[one[:80] for one in future])
     model = forecast.fit(panel, 4, key=KEY, effort="long", progress=False)
-    truths = np.stack([one[80:84] for one in series])
+    actuals = np.stack([one[80:84] for one in series])
     with_inputs = np.stack(forecast.predict(panel, 4, model=model).centre)
     without = np.stack(forecast.predict(panel._replace(past=None, future=None), 4).centre)
-    assert np.abs(with_inputs - truths).mean() < 0.7 * np.abs(without - truths).mean()
+    assert np.abs(with_inputs - actuals).mean() < 0.7 * np.abs(without - actuals).mean()
     with pytest.raises(ValueError, match="the panel has 0 past inputs, but the model was fitted with 1"):
         forecast.predict(panel._replace(past=None), 4, model=model)
 

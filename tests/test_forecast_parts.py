@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jax_lstm.forecast import _combine, _features, _network, _season, _theta, _transform, _windows
-from jax_lstm.forecast._methods import Said
+from jax_lstm.forecast._methods import Backtest
 
 DESIGN = _features.Design(window=6, horizon=4, context=20, fading=0.5, drift=0.3)
 
@@ -123,27 +123,27 @@ def test_transformed_values_come_back():
     assert np.isfinite(_transform.restore(np.full((1, 4), 1e3), units)).all()
 
 
-def said(errors_of_a, errors_of_b, origins=6, count=40, horizon=4, seed=0):
+def backtest(errors_of_a, errors_of_b, origins=6, count=40, horizon=4, seed=0):
     rng = np.random.default_rng(seed)
     shape = (origins + 1, count, horizon)
-    truths = rng.normal(0, 1, shape)
-    centres = {name: truths + rng.normal(0, size, shape) for name, size in (("a", errors_of_a), ("b", errors_of_b))}
+    actuals = rng.normal(0, 1, shape)
+    centres = {name: actuals + rng.normal(0, size, shape) for name, size in (("a", errors_of_a), ("b", errors_of_b))}
     offsets = np.ones((4, *shape)) * np.array([2.0, 1, 1, 2])[:, None, None, None]
-    return Said(tuple(range(0, 2 * (origins + 1), 2)), centres, offsets, truths, np.ones(shape[:2]))
+    return Backtest(tuple(range(0, 2 * (origins + 1), 2)), centres, offsets, actuals, np.ones(shape[:2]))
 
 
 def test_the_better_method_gets_the_larger_share():
-    calibration, each, _ = _combine.calibrate(said(0.1, 1.0), {"a": 0.5, "b": 0.5})
+    calibration, each, _ = _combine.calibrate(backtest(0.1, 1.0), {"a": 0.5, "b": 0.5})
     assert calibration.shares[0] > 0.85
     np.testing.assert_allclose(each.sum(axis=1), 1)
-    even, _, _ = _combine.calibrate(said(0.5, 0.5), {"a": 0.5, "b": 0.5})
+    even, _, _ = _combine.calibrate(backtest(0.5, 0.5), {"a": 0.5, "b": 0.5})
     assert 0.3 < even.shares[0] < 0.7
 
 
 def test_without_windows_the_prior_stands():
-    nothing = said(0.1, 1.0)
+    nothing = backtest(0.1, 1.0)
     calibration, each, factors = _combine.calibrate(
-        nothing._replace(truths=np.full_like(nothing.truths, np.nan)), {"a": 0.3, "b": 0.7}
+        nothing._replace(actuals=np.full_like(nothing.actuals, np.nan)), {"a": 0.3, "b": 0.7}
     )
     np.testing.assert_allclose(calibration.shares, [0.3, 0.7])
     np.testing.assert_allclose(each, [[0.3, 0.7]] * 40)
@@ -151,12 +151,12 @@ def test_without_windows_the_prior_stands():
 
 
 def test_intervals_are_scaled_until_they_hold_what_they_say():
-    given = said(3.0, 3.0, count=200)
+    given = backtest(3.0, 3.0, count=200)
     _, shares, factors = _combine.calibrate(given, {"a": 1.0})
     centre = _combine.combine(given.centres, ("a",), shares)[1:]
     for level in (0.5, 0.8, 0.9, 0.95):
         down, up = _combine.offsets_at(level, given.offsets[:, 1:], factors[:, None])
-        held = np.mean((given.truths[1:] >= centre - down) & (given.truths[1:] <= centre + up))
+        held = np.mean((given.actuals[1:] >= centre - down) & (given.actuals[1:] <= centre + up))
         assert held == pytest.approx(level, abs=0.05)
 
 

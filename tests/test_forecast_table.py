@@ -48,7 +48,7 @@ def test_separators_quotes_blank_lines_and_comments(read, separator, end):
 def test_encodings(read, encoding):
     table = read("größe;a\n1;2\n2;3\n", encoding)
     assert (table.roles.time, table.roles.column, table.series[0].tolist()) == ("größe", "a", [2, 3])
-    assert ("not UTF-8: read as Latin-1 (Windows-1252)" in table.said) == (encoding == "latin-1")
+    assert ("not UTF-8: read as Latin-1 (Windows-1252)" in table.notes) == (encoding == "latin-1")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_frequency_season_and_the_time_that_follows(read, times, name, season, t
     table = read(rows(times))
     assert (table.calendar.name, table.season) == (name, season)
     assert table.calendar.texts(table.times_ahead(0, 1)) == [then]
-    assert table.said[0].startswith(f"{name}, {f'season {season}' if season > 1 else 'no season'} (")
+    assert table.notes[0].startswith(f"{name}, {f'season {season}' if season > 1 else 'no season'} (")
 
 
 @pytest.mark.parametrize("frequency", ["MS", "ME", "BME", "QE", "YE", "W-WED", "B", "D", "h", "30min"])
@@ -161,19 +161,19 @@ def test_zones_that_change_in_summer(read):
     days = [time.isoformat() for time in pd.date_range("2020-03-27", periods=6, tz="Europe/Berlin")]
     table = read(rows(days))
     assert table.calendar.texts(table.times_ahead(0, 1)) == ["2020-04-02"]
-    assert any("+01:00 and +02:00: read as dates" in said for said in table.said)
+    assert any("+01:00 and +02:00: read as dates" in note for note in table.notes)
     hours = [time.isoformat() for time in pd.date_range("2020-03-28", periods=72, freq="h", tz="Europe/Berlin")]
     table = read(rows(hours))
     assert table.calendar.texts(table.times(0)[:1]) == ["2020-03-27 23:00Z"]
-    assert any("brought to UTC" in said for said in table.said)
+    assert any("brought to UTC" in note for note in table.notes)
     assert not np.isnan(table.series[0]).any()
 
 
 def test_rows_out_of_order_are_sorted_and_gaps_counted(read):
     table = read(rows(["2020-01-06", "2020-01-01", "2020-01-02", "2020-01-03", "2020-01-05"]))
     np.testing.assert_array_equal(table.series[0], [1, 2, 3, np.nan, 4, 0])
-    assert table.said[1] == "rows were not in order of time: sorted"
-    assert table.said[2] == "1 time without a row (in 1 place, the first before line 6): counted as missing"
+    assert table.notes[1] == "rows were not in order of time: sorted"
+    assert table.notes[2] == "1 time without a row (in 1 place, the first before line 6): counted as missing"
 
 
 def test_missing_ends_are_left_out_and_times_go_on_from_there(read):
@@ -181,14 +181,14 @@ def test_missing_ends_are_left_out_and_times_go_on_from_there(read):
     np.testing.assert_array_equal(table.series[0], [5, np.nan, 6])
     assert table.times(0).tolist() == [2002, 2003, 2004]
     assert table.times_ahead(0, 1).tolist() == [2005]
-    assert table.said[1:] == ("1 value missing", "1 row without a value at the end: forecasts begin there")
+    assert table.notes[1:] == ("1 value missing", "1 row without a value at the end: forecasts begin there")
 
 
 def test_a_week_is_the_season_of_hours_whose_values_say_so(read):
     hours = np.arange(24 * 7 * 5)
     values = np.sin(hours * 2 * np.pi / 24) + 3 * (hours // 24 % 7 >= 5)
     table = read(rows(dates("h", len(hours), "%Y-%m-%d %H:%M"), values.tolist()))
-    assert (table.season, "a week apart are more alike" in table.said[0]) == (168, True)
+    assert (table.season, "a week apart are more alike" in table.notes[0]) == (168, True)
 
 
 @pytest.mark.parametrize("season", [1, 4, 12])

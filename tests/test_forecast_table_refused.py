@@ -30,7 +30,7 @@ def dates(frequency, count, form="%Y-%m-%d", start="2020-01-01"):
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "said"),
+    ("text", "options", "notes"),
     [
         (
             rows([1, 2], ["1,010", "2,020"]),
@@ -91,8 +91,8 @@ def dates(frequency, count, form="%Y-%m-%d", start="2020-01-01"):
         (b"\xff\xfea", {}, "begins as utf-16 and is broken"),
     ],
 )
-def test_refusals_are_one_line_that_says_what_to_do(read, text, options, said):
-    with pytest.raises(ValueError, match=said) as caught:
+def test_refusals_are_one_line_that_says_what_to_do(read, text, options, notes):
+    with pytest.raises(ValueError, match=notes) as caught:
         read(text, **options)
     assert "\n" not in str(caught.value)
 

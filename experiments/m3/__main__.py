@@ -46,7 +46,8 @@ def judge(collection: Collection, made: forecast.Forecasts, seconds: float) -> S
     held = {
         level: float(
             np.mean(
-                (collection.truths >= np.stack(made.lower[level])) & (collection.truths <= np.stack(made.upper[level]))
+                (collection.actuals >= np.stack(made.lower[level]))
+                & (collection.actuals <= np.stack(made.upper[level]))
             )
         )
         for level in made.lower

@@ -14,18 +14,18 @@ class Collection(NamedTuple):
 
     Args:
         past: the training parts.
-        truths: what followed, `(series, horizon)`.
+        actuals: what followed, `(series, horizon)`.
         season: the period.
     """
 
     past: list[np.ndarray]
-    truths: np.ndarray
+    actuals: np.ndarray
     season: int
 
     @property
     def horizon(self) -> int:
         """How many steps ahead are forecast."""
-        return self.truths.shape[1]
+        return self.actuals.shape[1]
 
 
 def load(kind: str, *, validate: bool, most: int | None = None) -> Collection:
@@ -53,7 +53,7 @@ def load(kind: str, *, validate: bool, most: int | None = None) -> Collection:
 
 def smape(collection: Collection, centre: np.ndarray) -> np.ndarray:
     """200 |y - f| / (|y| + |f|), the mean over the horizon, of each series."""
-    return np.mean(200 * np.abs(collection.truths - centre) / (np.abs(collection.truths) + np.abs(centre)), axis=1)
+    return np.mean(200 * np.abs(collection.actuals - centre) / (np.abs(collection.actuals) + np.abs(centre)), axis=1)
 
 
 def mase(collection: Collection, centre: np.ndarray) -> np.ndarray:
@@ -64,4 +64,4 @@ def mase(collection: Collection, centre: np.ndarray) -> np.ndarray:
     units = np.array(
         [np.mean(np.abs(one[season:] - one[:-season])) if len(one) > season else np.nan for one in collection.past]
     )
-    return np.abs(collection.truths - centre).mean(axis=1) / np.where(units > 0, units, np.nan)
+    return np.abs(collection.actuals - centre).mean(axis=1) / np.where(units > 0, units, np.nan)

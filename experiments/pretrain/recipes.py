@@ -93,10 +93,10 @@ def synthetic(seed: int, recipe: Recipe, count: int, design: Design) -> Windows:
     logs = rng.random(count) >= LINEAR
     values = np.where(logs, positive(rng, total, recipe), total)
     values = missing(rng, lengths(rng, values, recipe, design.horizon))
-    begun = ~np.isnan(values).all(axis=0)
+    started = ~np.isnan(values).all(axis=0)
     least = {1: 4, 4: 8}.get(recipe.season, min(2 * recipe.season + 2, 60))
     weight = np.where(np.arange(design.horizon) < 8, 1.0, 0.15) if recipe.season <= 4 else None
-    return windows(values[:, begun], logs[begun], recipe.season, design, least=least, weight=weight)
+    return windows(values[:, started], logs[started], recipe.season, design, least=least, weight=weight)
 
 
 def pool(seed: int, kind: str, design: Design, *, share: float = 1.0) -> Windows:

@@ -88,7 +88,9 @@ def _evaluate(given: argparse.Namespace) -> None:
     printed = tested._replace(
         coverage={level: share for level, share in tested.coverage.items() if level in SHOWN},
         warnings=tuple(
-            said for said in tested.warnings if not any(f" {level:.0%} " in said for level in set(DRAWN) - set(SHOWN))
+            warning
+            for warning in tested.warnings
+            if not any(f" {level:.0%} " in warning for level in set(DRAWN) - set(SHOWN))
         ),
     )
     if not any(str(path) == "-" for path in targets.values()):

@@ -103,7 +103,7 @@ def _as_json(made: Forecasts, table: Table) -> dict[str, Any]:
                 "note": made.notes[number],
             }
         )
-    return {"frequency": table.calendar.name, "season": table.season, "read": list(table.said), "series": series}
+    return {"frequency": table.calendar.name, "season": table.season, "read": list(table.notes), "series": series}
 
 
 def _fit(given: argparse.Namespace) -> None:

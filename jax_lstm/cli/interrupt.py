@@ -34,8 +34,8 @@ def ends_at_once(*, alone: bool) -> Iterator[None]:
 
     def watch() -> None:
         if signal.SIGINT in receiver.recv(1):
-            said = unwound.wait(GRACE)
-            if not said:
+            finished = unwound.wait(GRACE)
+            if not finished:
                 os.write(2, b"jax-lstm: stopped\n")
             os._exit(130)
 

@@ -44,8 +44,8 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str | Pat
 def _check_file(option: str, path: Path) -> None:
     folder = path.parent
     if not folder.is_dir():
-        said = f"{folder} is not a folder" if folder.exists() else f"there is no folder {folder}: make it first"
-        raise ValueError(f"{option} is {path}, but {said}")
+        fault = f"{folder} is not a folder" if folder.exists() else f"there is no folder {folder}: make it first"
+        raise ValueError(f"{option} is {path}, but {fault}")
     if path.is_dir():
         raise ValueError(f"{option} is {path}, which is a folder: add the name of a file")
     if not os.access(folder, os.W_OK):

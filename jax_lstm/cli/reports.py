@@ -88,13 +88,13 @@ def forecast_report(made: Forecasts, table: Table) -> str:
     else:
         for number, name in enumerate(made.names):
             parts.append(("" if len(made.names) == 1 else f"{name}\n") + forecast_table(made, table, number))
-    said: dict[str, list[str]] = {}
+    by_note: dict[str, list[str]] = {}
     for name, note in zip(made.names, made.notes, strict=True):
         if note:
-            said.setdefault(note, []).append(name)
+            by_note.setdefault(note, []).append(name)
     notes = [
         f"{', '.join(names[:3])}{f' and {len(names) - 3:,} more' if len(names) > 3 else ''}: {note}"
-        for note, names in said.items()
+        for note, names in by_note.items()
     ]
     return "\n\n".join(parts) + "".join(f"\n{note}" for note in notes)
 

@@ -58,12 +58,12 @@ def read_table(given: argparse.Namespace, model: Forecaster | None = None) -> Ta
         options["wide"] = options["wide"] or (model.about["wide"] and given.column is None)
         options["season"] = model.about["season"] if given.season is None else given.season
     table = forecast.read_csv(given.data, **options)
-    said = [describe(table)]
+    notes = [describe(table)]
     fitted = forecast.Calendar(**model.about["calendar"]) if model is not None and "calendar" in model.about else None
     if fitted is not None and fitted.name != table.calendar.name:
-        said.append(f"the model was fitted to times that are {fitted.name}: these are {table.calendar.name}")
+        notes.append(f"the model was fitted to times that are {fitted.name}: these are {table.calendar.name}")
     if not given.quiet:
-        print("\n".join(said), file=sys.stderr)
+        print("\n".join(notes), file=sys.stderr)
     return table
 
 
@@ -83,7 +83,7 @@ def describe(table: Table) -> str:
     else:
         spread = f"{min(lengths):,} to {max(lengths):,}" if min(lengths) < max(lengths) else f"{lengths[0]:,}"
         first = f"{len(lengths):,} series of {spread} values"
-    return "\n".join([f"{first}; {table.said[0]}", *table.said[1:]])
+    return "\n".join([f"{first}; {table.notes[0]}", *table.notes[1:]])
 
 
 def default_horizon(season: int) -> int:

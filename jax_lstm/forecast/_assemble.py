@@ -52,10 +52,10 @@ def _refuse_twice(columns: Columns, times: Times) -> None:
         if roles.id is None and not roles.series:
             fix += f", or name the column of the series with --id{f' ({listed(roles.words)})' if roles.words else ''}"
         lines = f"{columns.place}s {at.index[row]} and {at.index[row + 1]}"
-        raise ValueError(f"{lines} both have the time {said(times, row)}{series}{more}: {fix}")
+        raise ValueError(f"{lines} both have the time {time_text(times, row)}{series}{more}: {fix}")
 
 
-def said(times: Times, row: int) -> str:
+def time_text(times: Times, row: int) -> str:
     """One time as text."""
     import pandas as pd
 
@@ -70,13 +70,13 @@ class Places(NamedTuple):
         within: the place of each row in its series, counted from the series' first row.
         starts: the first row of each series.
         absent: how many times have no row.
-        said: the same in words.
+        notes: the same in words.
     """
 
     within: np.ndarray
     starts: np.ndarray
     absent: int = 0
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def regular(columns: Columns, calendar: Calendar) -> Places:
@@ -99,9 +99,9 @@ def regular(columns: Columns, calendar: Calendar) -> Places:
     if odd.any():
         row = int(np.argmax(odd))
         raise ValueError(
-            f"{columns.place} {at.index[row]}: the time {said(columns.times, row)} is not a whole number of steps after"
-            f" the first of its series, but the times are {calendar.name}: correct it, or take the rows as they come"
-            " with --time none"
+            f"{columns.place} {at.index[row]}: the time {time_text(columns.times, row)} is not a whole "
+            f"number of steps after the first of its series, but the times are {calendar.name}: correct it, or take the "
+            "rows as they come with --time none"
         )
     places = near.astype(np.int64)
     gaps = np.diff(places, prepend=0) - 1
@@ -110,7 +110,7 @@ def regular(columns: Columns, calendar: Calendar) -> Places:
     if missing > len(ids):
         raise ValueError(
             f"{columns.place} {at.index[worst]}: the times are {calendar.name} but {missing:,} are missing, more than"
-            f" there are ({gaps[worst]:,} before {said(columns.times, worst)}): fill them in, or take the rows"
+            f" there are ({gaps[worst]:,} before {time_text(columns.times, worst)}): fill them in, or take the rows"
             " as they come with --time none"
         )
     if not missing:

@@ -34,13 +34,13 @@ class Cells(NamedTuple):
     Args:
         name: what the table is called in messages, such as its file.
         frame: one column of stripped text each, indexed by the line of the file.
-        said: what a person should know about how it was read.
+        notes: what a person should know about how it was read.
         unit: what the index counts.
     """
 
     name: str
     frame: pandas.DataFrame
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     unit: str = "line"
 
     @property
@@ -59,9 +59,9 @@ def read_cells(path: str | os.PathLike[str]) -> Cells:
     import pandas as pd
 
     name = "standard input" if os.fspath(path) == "-" else os.fspath(path)
-    text, said = _decode(name, _bytes(path))
+    text, notes = _decode(name, _bytes(path))
     rows = _split(name, text)
-    header, rows, names_said = _header(rows)
+    header, rows, names_notes = _header(rows)
     for line, cells in rows:
         if len(cells) != len(header):
             raise ValueError(f"{name} line {line} has {len(cells)} cells, but the header has {len(header)}")
@@ -77,7 +77,7 @@ def read_cells(path: str | os.PathLike[str]) -> Cells:
         if count > 1:
             raise ValueError(f"{name} has {count} columns {label!r}: give each a name of its own")
     frame = pd.DataFrame({label: columns[n] for label, n in zip(labels, kept, strict=True)})
-    return Cells(name, frame, (*said, *names_said))
+    return Cells(name, frame, (*notes, *names_notes))
 
 
 def _bytes(path: str | os.PathLike[str]) -> bytes:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jax_lstm.forecast._methods import Said
+from jax_lstm.forecast._methods import Backtest
 
 STEP = 4
 """Shares are tried in steps of one part in so many."""
@@ -41,11 +41,11 @@ class Calibration(NamedTuple):
     factors: np.ndarray
 
 
-def calibrate(said: Said, prior: dict[str, float]) -> tuple[Calibration, np.ndarray, np.ndarray]:
+def calibrate(backtest: Backtest, prior: dict[str, float]) -> tuple[Calibration, np.ndarray, np.ndarray]:
     """The panel's shares and factors, and those of each series.
 
     Args:
-        said: forecasts from the end (first) and from origins before it.
+        backtest: forecasts from the end (first) and from origins before it.
         prior: the shares to draw towards.
 
     Returns:
@@ -54,12 +54,12 @@ def calibrate(said: Said, prior: dict[str, float]) -> tuple[Calibration, np.ndar
     methods = tuple(prior)
     towards = np.array([prior[name] for name in methods])
     grid = simplex(len(methods))
-    losses, windows = _losses(said, methods, grid)
+    losses, windows = _losses(backtest, methods, grid)
     total = windows.sum()
     best = _best(losses.sum(axis=1), grid)
     shares = (total * best + PRIOR_WINDOWS * towards) / (total + PRIOR_WINDOWS)
     each = (windows[:, None] * _best_each(losses, grid) + PANEL_WINDOWS * shares) / (windows[:, None] + PANEL_WINDOWS)
-    factors, factors_each = _factors(said, combine(said.centres, methods, each))
+    factors, factors_each = _factors(backtest, combine(backtest.centres, methods, each))
     return Calibration(methods, shares, factors), each, factors_each
 
 
@@ -90,22 +90,22 @@ def offsets_at(level: float, offsets: np.ndarray, factors: np.ndarray) -> tuple[
     return sides[0], sides[1]
 
 
-def _losses(said: Said, methods: tuple[str, ...], grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _losses(backtest: Backtest, methods: tuple[str, ...], grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The loss of all shares on each series, summed over its windows `(shares, series)`; and how many windows
     apart it has.
     """
-    truths = said.truths[1:]
-    known = ~np.isnan(truths)
+    actuals = backtest.actuals[1:]
+    known = ~np.isnan(actuals)
     counts = known.sum(axis=(0, 2))
-    spans = np.array([known[:, place].any(axis=-1).sum() for place in range(truths.shape[1])])
-    horizon = truths.shape[-1]
-    apart = np.diff(said.origins).mean() if len(said.origins) > 1 else horizon
+    spans = np.array([known[:, place].any(axis=-1).sum() for place in range(actuals.shape[1])])
+    horizon = actuals.shape[-1]
+    apart = np.diff(backtest.origins).mean() if len(backtest.origins) > 1 else horizon
     windows = np.where(counts > 0, np.maximum(spans * apart / horizon, 0.3), 0.0)
-    stack = np.stack([said.centres[name][1:] for name in methods])
-    unit = said.unit[1:][..., None]
-    found = np.zeros((len(grid), truths.shape[1]))
+    stack = np.stack([backtest.centres[name][1:] for name in methods])
+    unit = backtest.unit[1:][..., None]
+    found = np.zeros((len(grid), actuals.shape[1]))
     for place, shares in enumerate(grid):
-        error = np.abs(truths - np.tensordot(shares, stack, 1)) / unit
+        error = np.abs(actuals - np.tensordot(shares, stack, 1)) / unit
         mean = np.where(known, np.tanh(error / 2), 0.0).sum(axis=(0, 2)) / np.maximum(counts, 1)
         found[place] = mean * windows
     return found, windows
@@ -120,16 +120,16 @@ def _best_each(losses: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return np.stack([_best(one, grid) for one in losses.T])
 
 
-def _factors(said: Said, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _factors(backtest: Backtest, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The panel's factors `(2, horizon)`, and each series' `(2, series, horizon)`."""
-    horizon, count = said.truths.shape[-1], said.truths.shape[1]
+    horizon, count = backtest.actuals.shape[-1], backtest.actuals.shape[1]
     panel, each = np.ones((2, horizon)), np.ones((2, count, horizon))
-    if len(said.origins) == 1:
+    if len(backtest.origins) == 1:
         return panel, each
-    error = said.truths[1:] - centre[1:]
-    apart = np.diff(said.origins).mean()
+    error = backtest.actuals[1:] - centre[1:]
+    apart = np.diff(backtest.origins).mean()
     for place, (level, near, far) in enumerate(((LEVELS[0], 1, 2), (LEVELS[1], 0, 3))):
-        offsets = np.maximum(np.where(error > 0, said.offsets[far, 1:], said.offsets[near, 1:]), 1e-300)
+        offsets = np.maximum(np.where(error > 0, backtest.offsets[far, 1:], backtest.offsets[near, 1:]), 1e-300)
         ratio = np.where(np.isnan(error), np.nan, np.abs(error) / offsets)
         for step in range(horizon):
             near_steps = slice((step + 1) // 2, min(2 * step + 2, horizon))

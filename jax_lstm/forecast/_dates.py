@@ -33,19 +33,19 @@ class Times(NamedTuple):
     Args:
         at: numbers or pandas time stamps, indexed by the line of the file.
         style: how they are written: "number", "year", "quarter", "month", "day" or "clock".
-        said: what a person should know about how they were read.
+        notes: what a person should know about how they were read.
     """
 
     at: pandas.Series
     style: str
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class _UnreadableError(Exception):
     """The line of a text that is not like the others."""
 
-    def __init__(self, line: Any, said: str = "") -> None:
-        self.line, self.said = line, said
+    def __init__(self, line: Any, fault: str = "") -> None:
+        self.line, self.fault = line, fault
 
 
 def times(texts: pandas.Series, place: str, order: str | None = None) -> Times:
@@ -64,8 +64,8 @@ def times(texts: pandas.Series, place: str, order: str | None = None) -> Times:
     'quarter'
     """
 
-    def refuse(line: Any, said: str) -> NoReturn:
-        raise ValueError(f"{place} {line}: {texts.name or 'time'} is {texts[line]!r}, {said}")
+    def refuse(line: Any, fault: str) -> NoReturn:
+        raise ValueError(f"{place} {line}: {texts.name or 'time'} is {texts[line]!r}, {fault}")
 
     empty = texts.str.lower().isin(MISSING)
     if empty.any():
@@ -79,7 +79,7 @@ def times(texts: pandas.Series, place: str, order: str | None = None) -> Times:
     except _UnreadableError as odd:
         refuse(
             odd.line,
-            odd.said
+            odd.fault
             or "expected a date as in the other rows, such as 2020-01-31, 31/01/2020, Jan 2020 or 2020Q1, or a number",
         )
 
@@ -129,9 +129,9 @@ def _read_numbers(texts: pandas.Series) -> Times | None:
             return Times(values, "year")
         for unit, low, high in _EPOCHS:
             if values.between(low, high).all():
-                said = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}[unit]
+                name = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}[unit]
                 return Times(
-                    pd.to_datetime(values, unit=unit, utc=True), "clock", (f"times are {said} since 1970, in UTC",)
+                    pd.to_datetime(values, unit=unit, utc=True), "clock", (f"times are {name} since 1970, in UTC",)
                 )
         return Times(values, "number")
     if values.between(*_YEARS).all():
@@ -185,14 +185,14 @@ def _read_dates(texts: pandas.Series, order: str | None) -> Times:
     parts = texts.str.extract(_CLOCK)
     clocks = parts["clock"].fillna("00:00")
     clock = _clock(clocks)
-    days, said = _days(parts["date"].fillna(texts), clock, order)
+    days, notes = _days(parts["date"].fillna(texts), clock, order)
     at = days + clock
     style = "day" if parts["clock"].isna().all() else "clock"
     if style == "day" and (texts.str.fullmatch(r"[A-Za-z]+[-.,/\s]*\d+|\d{4}[-.,/\s]*[A-Za-z]+")).all():
         style = "month"
     if not zoned:
-        return Times(at, style, said)
-    return _place(at, zones, said)
+        return Times(at, style, notes)
+    return _place(at, zones, notes)
 
 
 def _days(dates: pandas.Series, clock: pandas.Series, order: str | None) -> tuple[pandas.Series, tuple[str, ...]]:
@@ -278,18 +278,18 @@ def _clock(texts: pandas.Series) -> pandas.Series:
     return texts.map(dict(zip(unique, at - pd.Timestamp(1900, 1, 1), strict=True)))
 
 
-def _place(at: pandas.Series, zones: pandas.Series, said: tuple[str, ...]) -> Times:
-    """Local times in their zone where it is one; dates where all are midnights; else in UTC, which is said."""
+def _place(at: pandas.Series, zones: pandas.Series, notes: tuple[str, ...]) -> Times:
+    """Local times in their zone where it is one; dates where all are midnights; else in UTC, with a note."""
     import pandas as pd
 
     offsets = {zone: pd.Timestamp(f"2000-01-01T00:00{zone}").utcoffset() for zone in zones.unique()}
     if len(set(offsets.values())) == 1:
-        return Times(at.dt.tz_localize(timezone(next(iter(offsets.values())))), "clock", said)
+        return Times(at.dt.tz_localize(timezone(next(iter(offsets.values())))), "clock", notes)
     kinds = " and ".join(sorted(offsets))
     if (at == at.dt.normalize()).all():
-        return Times(at, "day", (*said, f"times are midnights of the zones {kinds}: read as dates"))
+        return Times(at, "day", (*notes, f"times are midnights of the zones {kinds}: read as dates"))
     return Times(
         (at - zones.map(offsets)).dt.tz_localize("UTC"),
         "clock",
-        (*said, f"times of the zones {kinds} are brought to UTC"),
+        (*notes, f"times of the zones {kinds} are brought to UTC"),
     )

@@ -144,18 +144,18 @@ def _run(
         places = [place for place in tested if len(every[place]) > back]
         known = [every[place][len(every[place]) - 1 - back] for place in places]
         past = cut(take(panel, places), known)
-        truths = np.stack(
+        actuals = np.stack(
             [panel.series[place][count : count + horizon] for place, count in zip(places, known, strict=True)]
         )
         units = np.array([scale(one, season) for one, season in zip(past.series, past.season, strict=True)])
         for method, made in predict_by(past, horizon, METHODS, levels=levels, model=model).items():
-            found = _errors(truths, np.stack(made.centre), units)
+            found = _errors(actuals, np.stack(made.centre), units)
             for metric, one in found.items():
                 errors[method][metric][places, most - 1 - back] = one
             if method == "combined":
                 for level in levels:
                     low, high = np.stack(made.lower[level]), np.stack(made.upper[level])
-                    within = np.where(np.isnan(truths), np.nan, (truths >= low) & (truths <= high))
+                    within = np.where(np.isnan(actuals), np.nan, (actuals >= low) & (actuals <= high))
                     held[level][places, most - 1 - back] = within
     return errors, held
 
@@ -172,10 +172,10 @@ def scale(series: np.ndarray, season: int) -> float:
     return float(found) if found > 0 else np.nan
 
 
-def _errors(truths: np.ndarray, centre: np.ndarray, units: np.ndarray) -> dict[str, np.ndarray]:
-    error = np.abs(truths / 2 - centre / 2) * 2
-    size = np.abs(truths / 2) + np.abs(centre / 2)
-    smape = np.where(size > 0, 100 * error / np.where(size > 0, size, 1.0), np.where(np.isnan(truths), np.nan, 0.0))
+def _errors(actuals: np.ndarray, centre: np.ndarray, units: np.ndarray) -> dict[str, np.ndarray]:
+    error = np.abs(actuals / 2 - centre / 2) * 2
+    size = np.abs(actuals / 2) + np.abs(centre / 2)
+    smape = np.where(size > 0, 100 * error / np.where(size > 0, size, 1.0), np.where(np.isnan(actuals), np.nan, 0.0))
     return {"sMAPE": smape, "MASE": error / units[:, None], "MAE": error}
 
 
@@ -214,13 +214,13 @@ def _verdict(errors: dict[str, dict[str, np.ndarray]], scores: dict[str, dict[st
         return f"the combined forecast and the best simple method, {best}, are both exact: there is nothing to compare"
     difference = _mean(errors["combined"][metric], 2) - _mean(errors[best][metric], 2)
     low, high = _interval(difference)
-    said = (
+    comparison = (
         f"combined forecast {metric} {ours:.3g}, best simple method {best} {theirs:.3g}; "
         f"the difference lies within {low:+.2g} and {high:+.2g} (95 %)"
     )
     if not (high < 0 or low > 0):
-        return f"no different: {said}"
-    return f"{'better' if high < 0 else 'worse'}: {said}"
+        return f"no different: {comparison}"
+    return f"{'better' if high < 0 else 'worse'}: {comparison}"
 
 
 def _interval(difference: np.ndarray) -> tuple[float, float]:

@@ -44,7 +44,7 @@ class Steps(NamedTuple):
         x: features `(rows, series, features)`, float32.
         level, scale: a forecast is `level + scale * output + base`, `(rows, series)`.
         base: coming seasonal factors and part of the slope, `(rows, series, horizon)`.
-        valid: where a series has begun, `(rows, series)`.
+        valid: where a series has started, `(rows, series)`.
         patterns: the seasonal pattern as it was known at the rows asked for, `(season, series)` each.
     """
 
@@ -60,7 +60,7 @@ def features(values: np.ndarray, logs: np.ndarray, season: int, design: Design, 
     """Features of the last `design.context` rows.
 
     Args:
-        values: transformed series `(rows, series)`, NaN where missing or not begun, with as many rows as the
+        values: transformed series `(rows, series)`, NaN where missing or not started, with as many rows as the
             context or more.
         logs: which of them are logarithms.
         season: their period.

@@ -15,7 +15,7 @@ from jax_lstm import train
 from jax_lstm.forecast._combine import calibrate
 from jax_lstm.forecast._features import features
 from jax_lstm.forecast._inputs import Inputs, input_features, standards
-from jax_lstm.forecast._methods import Said, row_class, say, size_class
+from jax_lstm.forecast._methods import Backtest, row_class, run_methods, size_class
 from jax_lstm.forecast._model import Forecaster, Tuned
 from jax_lstm.forecast._network import Network, Windows, kind, loss, losses
 from jax_lstm.forecast._panel import Panel, check_horizon
@@ -33,7 +33,7 @@ Each stage starts the optimiser anew (Loshchilov and Hutter 2017), so that all s
 """
 
 MOST_SERIES, MOST_CROPS = 4096, 6
-"""How many series are learnt from, and from how many stretches of a long one."""
+"""How many series are learnt from, and from how many segments of a long one."""
 
 
 def fit(
@@ -75,10 +75,10 @@ def fit(
     tuned, reports = {}, []
     for season in sorted(set(panel.season)):
         places = [place for place, period in enumerate(panel.season) if period == season]
-        tuned[season], said = _fit_season(
+        tuned[season], report = _fit_season(
             panel, places, horizon, inputs, jax.random.fold_in(key, season), EFFORTS[effort], progress
         )
-        reports.append(said if len(set(panel.season)) == 1 else f"season {season}: {said}")
+        reports.append(report if len(set(panel.season)) == 1 else f"season {season}: {report}")
     return Forecaster(tuned, inputs, horizon, {}, "; ".join(reports))
 
 
@@ -114,37 +114,39 @@ def _fit_season(
     task = Task(group, input_features(panel, places, inputs, group.design), held)
     untouched = pretrained(kind(season))
     usable = np.flatnonzero((~np.isnan(group.values[: len(group.values) - held])).sum(axis=0) >= max(6, season + 4))
-    told, networks, origins = "too short to train on", {"lstm": untouched}, group.origins
+    outcome, networks, origins = "too short to train on", {"lstm": untouched}, group.origins
     if usable.size:
         chosen = np.sort(np.random.default_rng(0).permutation(usable)[:MOST_SERIES])
         (early, final), best = _train(widened(untouched, inputs.size), task, chosen, key, stages, progress)
         networks["tuned"] = early
         origins = tuple(back for back in group.origins if back <= held)
-    said = say(group.values, group.units, season, horizon, group.design, networks, origins, task.inputs)
-    gains = _gains(said) if usable.size else np.zeros(0)
+    backtest = run_methods(group.values, group.units, season, horizon, group.design, networks, origins, task.inputs)
+    gains = _gains(backtest) if usable.size else np.zeros(0)
     if usable.size:
-        told = f"{best} steps of training change the error on held-out values by {-100 * gains.mean():+.1f} %"
+        outcome = f"{best} steps of training change the error on held-out values by {-100 * gains.mean():+.1f} %"
     helps = (
         gains.size > 0 and best > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
     )
     prior = PRIOR[kind(season)]
     if not helps:
-        return Tuned(None, calibrate(said, prior)[0]), f"{told}: the package's weights as they are"
+        return Tuned(None, calibrate(backtest, prior)[0]), f"{outcome}: the package's weights as they are"
     prior = {"lstm": prior["lstm"] / 4, "tuned": 3 * prior["lstm"] / 4} | {
         name: prior[name] for name in prior if name != "lstm"
     }
-    return Tuned(final, calibrate(said, prior)[0]), f"{told}: trained further"
+    return Tuned(final, calibrate(backtest, prior)[0]), f"{outcome}: trained further"
 
 
-def _gains(said: Said) -> np.ndarray:
+def _gains(backtest: Backtest) -> np.ndarray:
     """By how much the trained network's errors on each series are less than the untouched one's, in shares of the
     mean error.
     """
-    known = ~np.isnan(said.truths[1:])
+    known = ~np.isnan(backtest.actuals[1:])
     counts = known.sum(axis=(0, 2))
-    unit = said.unit[1:][..., None]
+    unit = backtest.unit[1:][..., None]
     before, after = (
-        np.where(known, np.tanh(np.abs(said.truths[1:] - said.centres[name][1:]) / unit / 2), 0.0).sum(axis=(0, 2))
+        np.where(known, np.tanh(np.abs(backtest.actuals[1:] - backtest.centres[name][1:]) / unit / 2), 0.0).sum(
+            axis=(0, 2)
+        )
         / np.maximum(counts, 1)
         for name in ("lstm", "tuned")
     )
@@ -185,7 +187,7 @@ def _windows(task: Task, chosen: np.ndarray, back: int) -> Windows:
 
 
 def _lesson(task: Task, chosen: np.ndarray) -> Lesson:
-    """What is learnt from: the last rows of every series, and of a few long series earlier stretches of them too."""
+    """What is learnt from: the last rows of every series, and of a few long series earlier segments of them too."""
     context, held = task.group.design.context, task.held
     longest = int((~np.isnan(task.group.values)).sum(axis=0).max())
     backs = [0]
@@ -240,9 +242,9 @@ def _train(
             progress=progress,
         )
         both = fitted.params
-        told = float(_judge(both, held_back))
-        if told < least:
-            best, least, kept = stage, told, both
+        outcome = float(_judge(both, held_back))
+        if outcome < least:
+            best, least, kept = stage, outcome, both
     return [jax.tree.map(lambda leaf, place=place: jnp.asarray(leaf[place]), kept) for place in (0, 1)], best * STAGE
 
 

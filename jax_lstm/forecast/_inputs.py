@@ -54,7 +54,7 @@ def input_features(panel: Panel, places: Sequence[int], inputs: Inputs, design: 
     Raises:
         ValueError: inputs that the model was fitted with are missing, or others are there.
     """
-    for said, given, fitted in (
+    for kind, given, fitted in (
         ("past", panel.past, inputs.past),
         ("future", panel.future, inputs.future),
         ("static", panel.static, inputs.static),
@@ -63,7 +63,7 @@ def input_features(panel: Panel, places: Sequence[int], inputs: Inputs, design: 
         want = 0 if fitted is None else len(fitted[0])
         if have != want:
             raise ValueError(
-                f"the panel has {have} {said} inputs, but the model was fitted with {want}: give the same ones"
+                f"the panel has {have} {kind} inputs, but the model was fitted with {want}: give the same ones"
             )
     if inputs.size == 0:
         return None

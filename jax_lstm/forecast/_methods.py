@@ -22,7 +22,7 @@ LONGEST_RISE = 0.6
 """The largest power of the horizon by which intervals widen beyond what a network was made for."""
 
 
-class Said(NamedTuple):
+class Backtest(NamedTuple):
     """Forecasts of series in transformed values from every origin.
 
     Args:
@@ -30,18 +30,18 @@ class Said(NamedTuple):
         centres: by method `(origins, series, horizon)`.
         offsets: from a centre down to its 2.5 % and 10 % and up to its 90 % and 97.5 % quantiles, `(4, origins,
             series, horizon)`.
-        truths: what came, NaN where unknown or where too little was known for a test, `(origins, series, horizon)`.
+        actuals: what came, NaN where unknown or where too little was known for a test, `(origins, series, horizon)`.
         unit: what errors are compared in, `(origins, series)`.
     """
 
     origins: tuple[int, ...]
     centres: dict[str, np.ndarray]
     offsets: np.ndarray
-    truths: np.ndarray
+    actuals: np.ndarray
     unit: np.ndarray
 
 
-def say(
+def run_methods(
     values: np.ndarray,
     units: Units,
     season: int,
@@ -50,11 +50,11 @@ def say(
     networks: Mapping[str, Network],
     origins: tuple[int, ...],
     inputs: np.ndarray | None = None,
-) -> Said:
+) -> Backtest:
     """What the networks, Theta, level with season and the simple methods forecast from every origin.
 
     Args:
-        values: transformed series `(rows, series)`, NaN where missing or not begun.
+        values: transformed series `(rows, series)`, NaN where missing or not started.
         units: of the transformation.
         season: their period.
         horizon: how many steps ahead.
@@ -71,11 +71,11 @@ def say(
         portions.append(_say(values[:, part], portion, season, horizon, design, networks, origins, some))
     if len(portions) == 1:
         return portions[0]
-    return Said(
+    return Backtest(
         origins,
         {name: np.concatenate([one.centres[name] for one in portions], axis=1) for name in portions[0].centres},
         np.concatenate([one.offsets for one in portions], axis=2),
-        np.concatenate([one.truths for one in portions], axis=1),
+        np.concatenate([one.actuals for one in portions], axis=1),
         np.concatenate([one.unit for one in portions], axis=1),
     )
 
@@ -89,7 +89,7 @@ def _say(
     networks: Mapping[str, Network],
     origins: tuple[int, ...],
     inputs: np.ndarray | None,
-) -> Said:
+) -> Backtest:
     """The same of as many series as there is memory for."""
     seen = features(values, units.logs, season, design, origins)
     step_rows = [design.context - 1 - back for back in origins]
@@ -104,9 +104,9 @@ def _say(
     for name in statistical[0]:
         centres[name] = np.stack([one[name] for one in statistical])
     unit = np.where(units.logs, 1.0, 10 * seen.scale[step_rows])
-    truths = _truths(values, season, horizon, origins)
-    truths[..., design.horizon :] = np.nan  # not forecast by the networks from the origins before the end
-    return Said(origins, centres, offsets, truths, unit)
+    actuals = _actuals(values, season, horizon, origins)
+    actuals[..., design.horizon :] = np.nan  # not forecast by the networks from the origins before the end
+    return Backtest(origins, centres, offsets, actuals, unit)
 
 
 def _network_says(
@@ -179,7 +179,7 @@ def _held_inputs(inputs: np.ndarray, steps: int) -> np.ndarray:
     return np.concatenate([inputs[steps:], np.repeat(inputs[-1:], min(steps, len(inputs)), axis=0)])
 
 
-def _truths(values: np.ndarray, season: int, horizon: int, origins: tuple[int, ...]) -> np.ndarray:
+def _actuals(values: np.ndarray, season: int, horizon: int, origins: tuple[int, ...]) -> np.ndarray:
     """What came after each origin, where enough was known at it: four values, and a season with two more."""
     rows, count = values.shape
     padded = np.concatenate([values, np.full((horizon, count), np.nan)])
@@ -204,35 +204,37 @@ def _statistics(
     known = np.where(empty, 0.0, known)
     filled = fill(known, season)
     begin = (~np.isnan(known)).argmax(axis=0)
-    begun = np.arange(rows)[:, None] >= begin
+    started = np.arange(rows)[:, None] >= begin
     phases = np.arange(-rows, horizon) - back
     seasonal = pattern[phases % season]
     about = filled - seasonal[:rows]
     coming = seasonal[rows:].T
     span = np.arange(rows)[-season if season > 1 else -1 :]
-    weight = begun[span].astype(float)
+    weight = started[span].astype(float)
     level = (about[span] * weight).sum(axis=0) / weight.sum(axis=0)
     made = {
-        "theta": _theta_says(about, begun, ~np.isnan(known), units.logs, horizon) + coming,
+        "theta": _theta_says(about, started, ~np.isnan(known), units.logs, horizon) + coming,
         "level and season": level[:, None] + coming,
     }
     in_units = np.where(units.logs, np.exp(np.where(units.logs, filled, 0.0)), filled)
     for name, one in simple(in_units, rows - begin, season, horizon).items():
-        least = 1e-3 * np.min(np.where(begun, np.abs(in_units), np.inf), axis=0)[:, None]
+        least = 1e-3 * np.min(np.where(started, np.abs(in_units), np.inf), axis=0)[:, None]
         logs = units.logs[:, None]
         made[name] = np.where(logs, np.log(np.maximum(np.where(logs, one, 1.0), least)) if logs.any() else one, one)
     return made
 
 
-def _theta_says(about: np.ndarray, begun: np.ndarray, known: np.ndarray, logs: np.ndarray, horizon: int) -> np.ndarray:
+def _theta_says(
+    about: np.ndarray, started: np.ndarray, known: np.ndarray, logs: np.ndarray, horizon: int
+) -> np.ndarray:
     """Theta's forecasts `(series, horizon)` of deseasonalised series, not in logarithms, in chunks of one size."""
     rows, count = about.shape
-    top = np.max(np.where(begun, about, -np.inf), axis=0)
+    top = np.max(np.where(started, about, -np.inf), axis=0)
     plain = np.where(logs, np.exp(np.where(logs, about - top, 0.0)), about)
     middle = np.where(logs, 0.0, plain[-1])
-    spread = np.abs(np.where(begun, plain - middle, 0.0)).sum(axis=0) / begun.sum(axis=0)
+    spread = np.abs(np.where(started, plain - middle, 0.0)).sum(axis=0) / started.sum(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
-    scaled = np.where(begun, (plain - middle) / spread, np.nan)
+    scaled = np.where(started, (plain - middle) / spread, np.nan)
     size = 8 if count <= 8 else 64 if count <= 64 else 512
     long = row_class(rows)
     steps = row_class(horizon)

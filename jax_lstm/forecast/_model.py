@@ -1,4 +1,4 @@
-"""A fitted model: the package's networks trained further on a panel, with what held-out windows said of them."""
+"""A fitted model: the package's networks trained further on a panel, with what held-out windows say of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from jax_lstm.forecast._combine import Calibration
 from jax_lstm.forecast._inputs import Inputs
-from jax_lstm.forecast._methods import Said
+from jax_lstm.forecast._methods import Backtest
 from jax_lstm.forecast._network import Network
 
 
@@ -27,11 +27,11 @@ class Tuned(NamedTuple):
         """The networks by name, the one whose quantiles count last."""
         return {"lstm": untouched} if self.network is None else {"lstm": untouched, "tuned": self.network}
 
-    def shares_of(self, said: Said) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    def shares_of(self, backtest: Backtest) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         """The shares and factors of every series, and the methods: those of the panel that was fitted, whatever
         these series are.
         """
-        count, horizon = said.truths.shape[1:]
+        count, horizon = backtest.actuals.shape[1:]
         factors = self.calibration.factors
         longer = np.concatenate(
             [factors, np.repeat(factors[:, -1:], max(0, horizon - factors.shape[1]), axis=1)], axis=1

@@ -54,7 +54,7 @@ class Windows(NamedTuple):
         y: what followed each row, as the network is to say it, `(rows, series, horizon)`, NaN where unknown or not
             to be learnt.
         scale: its unit `(rows, series)`, in logarithms.
-        valid: where a series has begun `(rows, series)`.
+        valid: where a series has started `(rows, series)`.
         weight: of each horizon `(1, series, horizon)`.
     """
 
@@ -85,8 +85,8 @@ def forward(member: Network, x: Any, valid: Any) -> tuple[jax.Array, jax.Array]:
     No gradient flows from the quantiles into the centre that they lie around, and they never cross.
     """
     _, hs = lstm(member.layer, x, mask=valid)
-    said = readout(member.readout, jnp.concatenate([hs, x], axis=-1))
-    centre, *widths = jnp.split(said, 5, axis=-1)
+    outputs = readout(member.readout, jnp.concatenate([hs, x], axis=-1))
+    centre, *widths = jnp.split(outputs, 5, axis=-1)
     below, far_below, above, far_above = (1.2 * jax.nn.softplus(width) for width in widths)
     about = jax.lax.stop_gradient(centre)
     return centre, jnp.stack([about - below - far_below, about - below, about + above, about + above + far_above])

@@ -45,9 +45,9 @@ def numbers(
     import pandas as pd
 
     plain = texts.apply(_plain)
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if decimal is None:
-        mark, said = _decide(plain, texts, place)
+        mark, notes = _decide(plain, texts, place)
     else:
         mark = DECIMALS[decimal]
     columns = {}
@@ -62,7 +62,7 @@ def numbers(
                 " or an empty cell, -, . or NA where it is missing"
             )
         columns[column] = values
-    return pd.DataFrame(columns, index=texts.index), said
+    return pd.DataFrame(columns, index=texts.index), notes
 
 
 def is_numeric(texts: pandas.Series) -> bool:
@@ -78,7 +78,7 @@ def _plain(column: pandas.Series) -> pandas.Series:
     for sign in "€$£¥%":
         present = [sign in text for text in unique.values() if text.lower() not in MISSING]
         if present and all(present):
-            unique = {text: said.replace(sign, "").strip() for text, said in unique.items()}
+            unique = {text: kept.replace(sign, "").strip() for text, kept in unique.items()}
     return column.map(unique)
 
 

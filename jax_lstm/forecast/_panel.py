@@ -55,9 +55,9 @@ def panel(
     series = _series(values)
     seasons = (season,) * len(series) if isinstance(season, int | np.integer) else tuple(season)
     labels = tuple(f"series {place}" for place in range(len(series))) if names is None else tuple(map(str, names))
-    for said, given in (("season", seasons), ("names", labels)):
+    for argument, given in (("season", seasons), ("names", labels)):
         if len(given) != len(series):
-            raise ValueError(f"{said} has {len(given)} entries, expected one for each of the {len(series)} series")
+            raise ValueError(f"{argument} has {len(given)} entries, expected one for each of the {len(series)} series")
     for label, one, period in zip(labels, series, seasons, strict=True):
         if int(period) != period or period < 1:
             raise ValueError(f"the season of {label} is {period}, expected a whole number of steps, 1 for none")
@@ -116,7 +116,7 @@ def _series(values: Any) -> tuple[np.ndarray, ...]:
 
 
 def _inputs(
-    said: str, given: Any, names: Sequence[str], rank: int, lengths: list[int], *, exact: bool
+    argument: str, given: Any, names: Sequence[str], rank: int, lengths: list[int], *, exact: bool
 ) -> tuple[np.ndarray, ...] | None:
     """The inputs of every series, checked."""
     if given is None:
@@ -124,18 +124,18 @@ def _inputs(
     many = isinstance(given, list | tuple) and len(given) > 0 and np.ndim(given[0]) == rank
     found = tuple(np.asarray(one, np.float64) for one in (given if many else [given]))
     if len(found) != len(names):
-        raise ValueError(f"{said} has {len(found)} entries, expected one for each of the {len(names)} series")
+        raise ValueError(f"{argument} has {len(found)} entries, expected one for each of the {len(names)} series")
     shape = "(time, inputs)" if rank == 2 else "(inputs,)"
     for name, one, length in zip(names, found, lengths, strict=True):
         if one.ndim != rank or one.shape[-1] != found[0].shape[-1]:
             raise ValueError(
-                f"{said} of {name} has shape {one.shape}, expected {shape} with as many inputs for every series"
+                f"{argument} of {name} has shape {one.shape}, expected {shape} with as many inputs for every series"
             )
         if rank == 2 and (len(one) != length if exact else len(one) < length):
             raise ValueError(
-                f"{said} of {name} has {len(one)} rows, expected {length}{'' if exact else ' or more'}, "
+                f"{argument} of {name} has {len(one)} rows, expected {length}{'' if exact else ' or more'}, "
                 "as the series has"
             )
         if not np.isfinite(one).all():
-            raise ValueError(f"{said} of {name} has values that are missing or infinite: fill them in")
+            raise ValueError(f"{argument} of {name} has values that are missing or infinite: fill them in")
     return found

@@ -21,17 +21,17 @@ def season_of(calendar: Calendar, series: Sequence[np.ndarray]) -> tuple[int, st
     >>> season_of(Calendar("months", 1), [np.ones(144)])
     (12, 'as the times are monthly')
     """
-    said = f"as the times are {calendar.name}"
+    reason = f"as the times are {calendar.name}"
     if calendar.kind == "months":
-        return (int(12 // calendar.step) if 12 % calendar.step == 0 else 1), said
+        return (int(12 // calendar.step) if 12 % calendar.step == 0 else 1), reason
     if calendar.kind == "business days":
-        return 5, said
+        return 5, reason
     if calendar.kind == "seconds":
         if calendar.step in _DATED:
-            return _DATED[int(calendar.step)], said
+            return _DATED[int(calendar.step)], reason
         return _timed(calendar, series)
     if calendar.style == "year":
-        return 1, said
+        return 1, reason
     season, likeness = find_season(max(series, key=len))
     if season == 1:
         return 1, "no dates, and none is seen in the values"
@@ -73,16 +73,16 @@ def find_season(values: np.ndarray) -> tuple[int, float]:
 
 def _timed(calendar: Calendar, series: Sequence[np.ndarray]) -> tuple[int, str]:
     """Of a day and a week the one after which values are more alike, for steps below a day."""
-    said = f"as the times are {calendar.name}"
+    reason = f"as the times are {calendar.name}"
     week, day, hour = (int(size / calendar.step) if size % calendar.step == 0 else 1 for size in (7 * DAY, DAY, 3600))
     rows = max(map(len, series))
     if calendar.step > DAY or day == 1:
-        return 1, said
+        return 1, reason
     if rows >= 2 * day or hour <= 1:
         if week <= LONGEST and rows >= 4 * week and _apart(series, week) < _apart(series, day):
-            return week, f"{said}, and values a week apart are more alike than those a day apart"
-        return day, f"{said}: a day"
-    return hour, f"{said}: an hour, as there are less than two days"
+            return week, f"{reason}, and values a week apart are more alike than those a day apart"
+        return day, f"{reason}: a day"
+    return hour, f"{reason}: an hour, as there are less than two days"
 
 
 def _apart(series: Sequence[np.ndarray], lag: int) -> float:

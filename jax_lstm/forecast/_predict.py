@@ -11,7 +11,7 @@ from jax_lstm.forecast._combine import calibrate, combine, offsets_at
 from jax_lstm.forecast._features import Design
 from jax_lstm.forecast._inputs import input_features
 from jax_lstm.forecast._intermittent import demand
-from jax_lstm.forecast._methods import Said, row_class, say
+from jax_lstm.forecast._methods import Backtest, row_class, run_methods
 from jax_lstm.forecast._model import Forecaster, Tuned
 from jax_lstm.forecast._network import DESIGNS, kind
 from jax_lstm.forecast._panel import Panel, check_horizon
@@ -26,7 +26,7 @@ PRIOR = {
     "short": {"lstm": 0.5, "theta": 0.5, "level and season": 0.0},
     "long": {"lstm": 0.5, "theta": 0.25, "level and season": 0.25},
 }
-"""The shares of the methods before a panel has said anything."""
+"""The shares of the methods before a panel has been tested."""
 
 FEWEST = 4
 """With fewer values than this the last one is held."""
@@ -42,7 +42,7 @@ class Forecasts(NamedTuple):
         names: of the series.
         centre: `(horizon,)` each.
         lower, upper: the ends of the interval of each level, `(horizon,)` each.
-        notes: what is to be said about a series, or "".
+        notes: what a person should know about a series, or "".
     """
 
     names: tuple[str, ...]
@@ -172,33 +172,35 @@ def _of_season(
         inputs = input_features(panel, places, model.inputs, group.design)
     if tuned is not None:
         networks = tuned.networks(networks["lstm"])
-    said = say(group.values, group.units, season, horizon, group.design, networks, group.origins, inputs)
+    backtest = run_methods(group.values, group.units, season, horizon, group.design, networks, group.origins, inputs)
     found = {}
     for method in methods:
-        shares, factors, names = _shares(said, season, method, tuned)
-        found[method] = _in_units(panel, places, group, said, combine(said.centres, names, shares)[0], factors, levels)
+        shares, factors, names = _shares(backtest, season, method, tuned)
+        found[method] = _in_units(
+            panel, places, group, backtest, combine(backtest.centres, names, shares)[0], factors, levels
+        )
     return found
 
 
 def _shares(
-    said: Said, season: int, method: str, tuned: Tuned | None
+    backtest: Backtest, season: int, method: str, tuned: Tuned | None
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """The shares `(series, methods)`, the factors `(2, series, horizon)` and the methods' names."""
     if method != "combined":
         chosen = "tuned" if method == "lstm" and tuned is not None and tuned.network is not None else method
-        calibration, shares, factors = calibrate(said, {chosen: 1.0})
+        calibration, shares, factors = calibrate(backtest, {chosen: 1.0})
         return shares, factors, calibration.methods
     if tuned is None or tuned.network is None:  # the package's networks: this panel itself says how they do on it
-        calibration, shares, factors = calibrate(said, PRIOR[kind(season)])
+        calibration, shares, factors = calibrate(backtest, PRIOR[kind(season)])
         return shares, factors, calibration.methods
-    return tuned.shares_of(said)
+    return tuned.shares_of(backtest)
 
 
 def _in_units(
     panel: Panel,
     places: Sequence[int],
     group: Group,
-    said: Said,
+    backtest: Backtest,
     centre: np.ndarray,
     factors: np.ndarray,
     levels: Sequence[float],
@@ -223,7 +225,7 @@ def _in_units(
 
     middle, lower, upper = back(centre), {}, {}
     for level in levels:
-        down, up = offsets_at(level, said.offsets[:, 0], factors)
+        down, up = offsets_at(level, backtest.offsets[:, 0], factors)
         lower[level], upper[level] = back(centre - down), back(centre + up)
     for index in np.flatnonzero(group.units.intermittent & ~held).tolist():
         middle[index], ends = demand(panel.series[places[index]], middle.shape[1], levels)

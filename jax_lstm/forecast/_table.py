@@ -32,7 +32,7 @@ class Table(NamedTuple):
         firsts: the time of the first value of each series.
         calendar: how the times go on from there.
         season: the period, 1 for none.
-        said: what a person should know about how the table was read.
+        notes: what a person should know about how the table was read.
     """
 
     roles: Roles
@@ -44,7 +44,7 @@ class Table(NamedTuple):
     firsts: tuple[Any, ...]
     calendar: Calendar
     season: int
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def panel(self) -> _panel.Panel:
         """The series as `predict`, `fit` and `evaluate` take them."""
@@ -167,16 +167,18 @@ def read(
     roles = choose(cells, asked, wide=wide)
     at = None if roles.time is None else times(frame[roles.time], place, dates)
     if wide:
-        values, said = numbers(frame[list(roles.series)], place, decimal)
+        values, notes = numbers(frame[list(roles.series)], place, decimal)
         values = pd.concat([values[name].rename("value") for name in roles.series]).to_frame()
         ids = pd.Series(np.repeat(roles.series, len(frame)), index=values.index)
         at = None if at is None else at._replace(at=pd.concat([at.at] * len(roles.series)))
     else:
-        values, said = numbers(frame[list(dict.fromkeys([roles.column, *roles.inputs, *roles.future]))], place, decimal)
+        values, notes = numbers(
+            frame[list(dict.fromkeys([roles.column, *roles.inputs, *roles.future]))], place, decimal
+        )
         ids = pd.Series(roles.column, index=frame.index) if roles.id is None else frame[roles.id]
     fixed = None if not roles.static else _fixed(frame[list(roles.static)], place, decimal)
     columns = Columns(place, roles, ids, at, values, fixed)
-    return assemble(columns, season, (*cells.said, *said, *(() if at is None else at.said)))
+    return assemble(columns, season, (*cells.notes, *notes, *(() if at is None else at.notes)))
 
 
 def _fixed(texts: pandas.DataFrame, place: str, decimal: str | None) -> pandas.DataFrame:
@@ -192,13 +194,13 @@ def _fixed(texts: pandas.DataFrame, place: str, decimal: str | None) -> pandas.D
     return pd.concat(parts, axis=1)
 
 
-def assemble(columns: Columns, season: int | None, said: Sequence[str]) -> Table:
+def assemble(columns: Columns, season: int | None, notes: Sequence[str]) -> Table:
     """The table of the rows of all series.
 
     Raises:
         ValueError: times that are not regular, or no values.
     """
-    columns, sorted_said = rows.in_order(columns)
+    columns, sorted_notes = rows.in_order(columns)
     calendar = rows.calendar_of(columns)
     places = rows.regular(columns, calendar)
     blocks = _blocks(columns, calendar, places)
@@ -208,7 +210,7 @@ def assemble(columns: Columns, season: int | None, said: Sequence[str]) -> Table
     period, how = (season, "as asked for") if season is not None else season_of(calendar, series)
     if period < 1:
         raise ValueError(f"--season is {period}, expected at least 1 (1 for none)")
-    season_said = f"{calendar.name}, {f'season {period}' if period > 1 else 'no season'} ({how})"
+    season_note = f"{calendar.name}, {f'season {period}' if period > 1 else 'no season'} ({how})"
     past = 1 + len(columns.roles.inputs)
     return Table(
         columns.roles,
@@ -220,7 +222,7 @@ def assemble(columns: Columns, season: int | None, said: Sequence[str]) -> Table
         tuple(block.first for block in blocks),
         calendar,
         period,
-        (season_said, *said, *sorted_said, *places.said, *_missing(columns, blocks, places)),
+        (season_note, *notes, *sorted_notes, *places.notes, *_missing(columns, blocks, places)),
     )
 
 
@@ -254,15 +256,15 @@ def _blocks(columns: Columns, calendar: Calendar, places: rows.Places) -> list[_
 
 def _missing(columns: Columns, blocks: list[_Block], places: rows.Places) -> list[str]:
     """What to say on values that are missing, within the series, after them, or altogether."""
-    said = []
+    notes = []
     missing = sum(int(np.isnan(block.values[: block.known, 0]).sum()) for block in blocks)
     if missing > places.absent:
-        said.append(f"{rows.counted(missing, 'value')} missing{' in all' if places.absent else ''}")
+        notes.append(f"{rows.counted(missing, 'value')} missing{' in all' if places.absent else ''}")
     after = sum(len(block.values) - block.known for block in blocks)
     if after and not columns.roles.future:
-        said.append(f"{rows.counted(after, 'row')} without a value at the end: forecasts begin there")
+        notes.append(f"{rows.counted(after, 'row')} without a value at the end: forecasts begin there")
     if len(blocks) < len(places.starts):
         kept = {block.name for block in blocks}
         lost = [str(name) for name in columns.ids.iloc[places.starts] if str(name) not in kept]
-        said.append(f"{len(lost):,} series without values are left out ({listed(lost)})")
-    return said
+        notes.append(f"{len(lost):,} series without values are left out ({listed(lost)})")
+    return notes

@@ -65,16 +65,20 @@ def theta(values: Any, *, horizon: int, known: Any = None, alphas: Any = ALPHAS)
     [[30.0], [31.0]]
     """
     values = np.asarray(values)
-    begun = ~np.isnan(values)
-    counts = begun if known is None else begun & known
-    filled = np.where(begun, values, 0).astype(np.float32)
+    started = ~np.isnan(values)
+    counts = started if known is None else started & known
+    filled = np.where(started, values, 0).astype(np.float32)
     return _theta(
-        jnp.asarray(filled), jnp.asarray(begun), jnp.asarray(counts), jnp.asarray(alphas, jnp.float32), horizon=horizon
+        jnp.asarray(filled),
+        jnp.asarray(started),
+        jnp.asarray(counts),
+        jnp.asarray(alphas, jnp.float32),
+        horizon=horizon,
     )
 
 
 @partial(jax.jit, static_argnames="horizon")
-def _theta(values: jax.Array, begun: jax.Array, counts: jax.Array, alphas: jax.Array, *, horizon: int) -> Theta:
+def _theta(values: jax.Array, started: jax.Array, counts: jax.Array, alphas: jax.Array, *, horizon: int) -> Theta:
     alpha = alphas[:, None]
     nothing = jnp.zeros_like(values[0])
     lines = Line(nothing, nothing, nothing, nothing)
@@ -92,7 +96,7 @@ def _theta(values: jax.Array, begun: jax.Array, counts: jax.Array, alphas: jax.A
         return (_seen(line, y, has_begun), level, share, sums), None
 
     start = (lines, of_each, of_each + 1, (of_each,) * 6)
-    (line, level, share, sums), _ = jax.lax.scan(step, start, (values, begun, counts))
+    (line, level, share, sums), _ = jax.lax.scan(step, start, (values, started, counts))
     first, weight, loss = _solve(*sums)
     best = jnp.argmin(loss, axis=0)[None]
     first, weight, level, share = (jnp.take_along_axis(leaf, best, 0)[0] for leaf in (first, weight, level, share))
@@ -113,13 +117,13 @@ def _pull(line: Line, alpha: jax.Array) -> jax.Array:
     return line.intercept * remains + line.slope * (1 - remains * (1 - alpha)) / alpha
 
 
-def _seen(line: Line, y: jax.Array, begun: jax.Array) -> Line:
+def _seen(line: Line, y: jax.Array, started: jax.Array) -> Line:
     """The line with one more value."""
     count = line.seen
     mean = (count * line.mean + y) / (count + 1)
     slope = jnp.where(count > 0, ((count - 1) * line.slope + 6 * (y - line.mean) / (count + 1)) / (count + 2), 0.0)
     new = Line(count + 1, mean, mean - slope * (count + 2) / 2, slope)
-    return jax.tree.map(lambda fresh, held: jnp.where(begun, fresh, held), new, line)
+    return jax.tree.map(lambda fresh, held: jnp.where(started, fresh, held), new, line)
 
 
 def _solve(ss: Any, sp: Any, pp: Any, se: Any, pe: Any, ee: Any) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -28,7 +28,7 @@ class Units(NamedTuple):
 
 
 def align(series: Sequence[np.ndarray], rows: int) -> np.ndarray:
-    """Series side by side `(rows, series)`, each ending in the last row; NaN where they had not begun. Only the
+    """Series side by side `(rows, series)`, each ending in the last row; NaN where they had not started. Only the
     last rows are kept.
     """
     table = np.full((rows, len(series)), np.nan)

@@ -19,7 +19,7 @@ def windows(
     """What a network learns from transformed series.
 
     Args:
-        values: `(rows, series)`, NaN where missing or not begun, with as many rows as the context or more.
+        values: `(rows, series)`, NaN where missing or not started, with as many rows as the context or more.
         logs: which of them are logarithms.
         season: their period.
         design: of the network.

@@ -102,8 +102,8 @@ def evaluation(table: Table, tested: Evaluation, shown: Sequence[int], made: For
     errors = tested.by_series["combined"]["MASE"]
     for place, (axes, number, word) in enumerate(zip(panels, shown, words, strict=True)):
         one_of(known, made, place, truth=table.series[number][-horizon:], axes=axes)
-        said = f"{word} of {len(tested.names):,} series: " if word else ""
-        axes.set_title(f"{said}{tested.names[number]}, MASE {errors[number]:.2f}", loc="left", fontsize="medium")
+        lead = f"{word} of {len(tested.names):,} series: " if word else ""
+        axes.set_title(f"{lead}{tested.names[number]}, MASE {errors[number]:.2f}", loc="left", fontsize="medium")
         if place:
             axes.get_legend().remove()
     return np.array([left, right, *panels])

@@ -67,8 +67,8 @@ def _parts(axes: Any, table: Table, number: int, made: Forecasts, parts: Mapping
     """What each method says, and the forecast that combines them."""
     ahead = as_axis(table.times_ahead(number, len(made.centre[number])))
     axes.plot(ahead, made.centre[number], color="black", linewidth=2, marker=".", label="forecast")
-    for place, (name, said) in enumerate(parts.items(), start=1):
-        line(axes, ahead, said, place, f"{name} alone")
+    for place, (name, part) in enumerate(parts.items(), start=1):
+        line(axes, ahead, part, place, f"{name} alone")
     name_times(axes, ahead, table.roles.time)
     axes.set_ylabel(table.roles.column or table.names[number])
     axes.set_title("what it is made of: the same steps by each method alone", loc="left", fontsize="medium")

@@ -48,7 +48,7 @@ def gates(values: Trace, series: Any = None, *, times: Any = None, figure: Any =
         rows.insert(0, ("series", series[:, None] if series.ndim == 1 else series))
     for name, value in [("times", times), *rows]:
         if value.shape[0] != shape[0]:
-            raise ValueError(f"{name} has {value.shape[0]} steps, but values have {shape[0]}: give one entry a step")
+            raise ValueError(f"{name} has {value.shape[0]} steps, but values have {shape[0]}: give one entry per step")
     figure = new_figure((8, 1.4 * len(rows))) if figure is None else figure
     axes = figure.subplots(len(rows), sharex=True)
     for panel, (name, value) in zip(axes, rows, strict=True):

@@ -191,13 +191,13 @@ def choose_blocks(time: int, rows: int, features: int, hidden: int, itemsize: in
 def loop_bytes(blocks: Blocks, features: int, hidden: int, itemsize: int) -> int:
     """Bytes of VMEM of the larger of the two loops: weights, and blocks in time of which two are there at once."""
     features, hidden = _round_up(features, LANES), _round_up(hidden, LANES)
-    stretch = blocks.time * blocks.rows
+    block_size = blocks.time * blocks.rows
     carries = 16 * blocks.rows * hidden * 4
     forward = (features + hidden) * 4 * hidden * itemsize
     forward += (
-        2 * stretch * ((features + 2 * hidden) * itemsize + 5 * hidden * 4 + LANES * 4) + stretch * 4 * hidden * 4
+        2 * block_size * ((features + 2 * hidden) * itemsize + 5 * hidden * 4 + LANES * 4) + block_size * 4 * hidden * 4
     )
-    backward = 4 * hidden * hidden * itemsize + 2 * stretch * (5 * hidden * itemsize + 5 * hidden * 4 + LANES * 4)
+    backward = 4 * hidden * hidden * itemsize + 2 * block_size * (5 * hidden * itemsize + 5 * hidden * 4 + LANES * 4)
     return max(forward, backward) + carries
 
 

@@ -17,7 +17,7 @@ namespace {
 const long GATHERED = 256;    // d_z of one row and step, or of one step where it has more rows
 const long FEW_FEATURES = 4;  // for so few d_x is made of dot products
 
-// One pass over some rows. d_z has places: one a row for what is left of the chunk before, one that is zero, then those of the chunk.
+// One pass over some rows. d_z has places: one per row for what is left of the chunk before, one that is zero, then those of the chunk.
 struct Pass {
   const Problem &q;
   const float *w_h, *w_x;
