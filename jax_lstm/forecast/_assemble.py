@@ -100,8 +100,8 @@ def regular(columns: Columns, calendar: Calendar) -> Places:
         row = int(np.argmax(odd))
         raise ValueError(
             f"{columns.place} {at.index[row]}: the time {time_text(columns.times, row)} is not a whole "
-            f"number of steps after the first of its series, but the times are {calendar.name}: correct it, or take the "
-            "rows as they come with --time none"
+            f"number of steps after the first of its series, but the times are {calendar.name}: correct it, or take "
+            "the rows as they come with --time none"
         )
     places = near.astype(np.int64)
     gaps = np.diff(places, prepend=0) - 1
