@@ -15,7 +15,7 @@ from jax_lstm.schedules import rules
 pytestmark = pytest.mark.usefixtures("as_shipped")
 SCHEDULES = ("auto", "scan", "deferred", "chunked", "checkpointed")
 TIME, ROWS = 40, 18  # two chunks and a rest, and enough rows for chunks
-USUAL = [("auto", "plain"), ("chunked", "plain"), ("chunked", "all but diagonal"), ("scan", "peephole")]
+USUAL = [("auto", "plain"), ("chunked", "plain"), ("deferred", "all but diagonal"), ("scan", "peephole")]
 CASES = usual_pairs([(schedule, variant) for schedule in SCHEDULES for variant in VARIANTS], USUAL)
 
 

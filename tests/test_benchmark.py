@@ -12,7 +12,12 @@ from experiments.benchmark.ours import all_cores, draw, one_device
 from experiments.benchmark.peers import PEERS, WITHOUT_LENGTHS
 
 MODULES = {"ONNX Runtime": "onnxruntime", "Flax linen": "flax", "Flax nnx": "flax"}
-WORK = [(name, ragged) for name in PEERS for ragged in (False, True) if not (ragged and name in WITHOUT_LENGTHS)]
+WORK = [
+    pytest.param(name, ragged, marks=pytest.mark.exhaustive if ragged else ())
+    for name in PEERS
+    for ragged in (False, True)
+    if not (ragged and name in WITHOUT_LENGTHS)
+]
 
 
 @pytest.mark.parametrize(("name", "ragged"), WORK)

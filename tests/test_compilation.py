@@ -119,6 +119,7 @@ def test_one_compilation(name):
     assert sum(compilations(jitted, other) for other in others) == 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ENTRIES)
 def test_no_second_compilation_outside_jit(name):
     """What is not under `jit` compiles its parts in the first call, and nothing after it."""

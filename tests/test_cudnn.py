@@ -62,7 +62,9 @@ def same(found, expected):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), found, expected)
 
 
-@pytest.mark.parametrize("carry", [CARRY, None], ids=["a carry", "no carry"])
+@pytest.mark.parametrize(
+    "carry", [pytest.param(CARRY, id="a carry"), pytest.param(None, id="no carry", marks=pytest.mark.exhaustive)]
+)
 @pytest.mark.parametrize(
     "fixed", [{}, {"reverse": True}, {"lengths": LENGTHS}, {"lengths": LENGTHS, "reverse": True}], ids=" ".join
 )
@@ -74,6 +76,7 @@ def test_values_are_those_of_the_oracle_and_gradients_those_of_the_scan(fixed, c
     same(gradients, gradient("scan", **fixed)((PARAMS, XS, carry))[0])
 
 
+@pytest.mark.exhaustive
 def test_a_layer_without_biases():
     arrays = PARAMS._replace(b=None), XS, CARRY
     same(gradient("cudnn")(arrays), gradient("scan")(arrays))
@@ -86,6 +89,7 @@ def test_nothing_in_padding_reaches_a_value_or_a_gradient():
     jax.tree.map(np.testing.assert_array_equal, run((PARAMS, poisoned, CARRY)), run((PARAMS, XS, CARRY)))
 
 
+@pytest.mark.exhaustive
 def test_vmap_over_data_and_over_parameters():
     def one(params, xs, lengths):
         gradients, _ = jax.grad(partial(loss, fixed={"lengths": lengths}, schedule="cudnn"), has_aux=True)(
@@ -104,6 +108,7 @@ def test_vmap_over_data_and_over_parameters():
         same([jax.tree.map(lambda a, n=n: a[n], found) for n in range(BATCH[0])], by_loop(params))
 
 
+@pytest.mark.exhaustive
 def test_second_derivatives_are_those_of_the_scan():
     def twice(schedule):
         def size(arrays):

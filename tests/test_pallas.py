@@ -116,6 +116,7 @@ def test_half_precision_is_as_close_as_the_scan_is(given):
     assert error(results("interpreted", arrays, fixed), exact) < 1.2 * error(results("scan", arrays, fixed), exact)
 
 
+@pytest.mark.exhaustive
 def test_second_derivatives_are_those_of_the_scan():
     arrays, fixed = arguments("resets")
 

@@ -6,6 +6,7 @@ one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -52,7 +53,7 @@ def native(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool) -
         """The batch axes of an array as one."""
         if array is None or len(batch) == 1:
             return array
-        return array.reshape(*array.shape[:axes_before], -1, *array.shape[axes_before + len(batch) :])
+        return array.reshape(*array.shape[:axes_before], math.prod(batch), *array.shape[axes_before + len(batch) :])
 
     rows = partial(flat, axes_before=0)
     over_time = partial(flat, axes_before=1)
@@ -63,7 +64,8 @@ def native(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool) -
     lengths = None if shared.lengths is None else rows(shared.lengths).astype(jnp.int32)
     flags = Flags(lengths, None if lengths is not None else over_time(steps.valid), over_time(steps.reset))
     hs, h, c = _layer(reverse, floats, flags)
-    return Carry(h.reshape(*batch, -1), c.reshape(*batch, -1)), hs.reshape(hs.shape[0], *batch, -1)
+    hidden = params.hidden  # by its size, as there may be no rows to tell it from
+    return Carry(h.reshape(*batch, hidden), c.reshape(*batch, hidden)), hs.reshape(hs.shape[0], *batch, hidden)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
