@@ -84,6 +84,7 @@ def test_vmap_over_parameters_equals_a_loop():
     same(both, jnp.stack([jnp.stack([loss(one, xs[:, row]) for row in range(3)]) for one in apart]))
 
 
+@pytest.mark.exhaustive
 def test_derivatives_of_derivatives():
     params, xs = layer_and_input(time=4)
 

@@ -148,6 +148,7 @@ def test_vmap_and_batch_axes_give_the_same():
     assert error((carry, hs), run(xs)) < 1e-6
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "kind",
     [AxisType.Auto, pytest.param(AxisType.Explicit, marks=pytest.mark.exhaustive)],

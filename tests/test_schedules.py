@@ -46,6 +46,7 @@ def test_every_schedule_is_chosen_or_has_a_reason_why_not(shape, platform):
     assert all(choice.passed_over.values())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", PORTABLE)
 def test_auto_runs_what_it_chose(monkeypatch, name):
     """With one schedule alone in the registry, the program of `"auto"` is the program of that schedule."""

@@ -145,6 +145,7 @@ print(min(faults() for _ in range(4)))
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_kept_memory_is_used_again():
     programs = [MINOR_FAULTS.format(first=first) for first in ("", "keep_freed_memory()")]

@@ -81,6 +81,7 @@ class Loader:
         return (X + i for i in range(3))
 
 
+@pytest.mark.exhaustive
 def test_members_and_iterables_resume(tmp_path):
     keys = jax.random.split(KEY, 3)
 

@@ -149,7 +149,7 @@ def infer(times: Times, ids: pandas.Series) -> Calendar:
     step = _usual(seconds)
     if (
         step == DAY
-        and (local.dt.dayofweek < 5).all()
+        and (local.dt.day_of_week < 5).all()
         and (seconds == 3 * DAY).any()
         and (local == local.dt.normalize()).all()
     ):

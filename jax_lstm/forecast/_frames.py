@@ -128,7 +128,7 @@ def _with_index(frame: Any) -> Any:
 
 
 def _period_texts(column: pandas.Series) -> pandas.Series:
-    months = column.dt.freq.name[:1] in ("M", "Q", "Y", "A")
+    months = column.dt.freq.rule_code[:1] in ("M", "Q", "Y", "A")
     return column.astype(str) if months else column.dt.start_time.astype(str)
 
 
