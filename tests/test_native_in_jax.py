@@ -55,7 +55,8 @@ def test_inputs_of_any_size_give_what_the_scan_gives():
     with np.errstate(all="ignore"):
         for scale in (0.0, 1e-6, 1e3, 1e30):
             found, expected = (lstm(params, scale * xs, schedule=name) for name in ("native", "scan"))
-            same(found, expected, atol=1e-6)
+            # pre-activations in the thousands are rounded to 1e-4, which a gate that is not saturated passes on
+            same(found, expected, atol=1e-4 if scale == 1e3 else 1e-6)
 
 
 def test_batch_axes_vmap_and_a_loop_agree():
