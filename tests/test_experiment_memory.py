@@ -96,7 +96,15 @@ def test_the_readme_has_the_committed_results():
     assert results in __main__.Path(__main__.__file__).with_name("README.md").read_text()
 
 
+@pytest.fixture
+def standard_promotion():
+    """For Optax, which mixes dtypes in its updates."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
 @pytest.mark.exhaustive
+@pytest.mark.usefixtures("standard_promotion")
 def test_the_quick_form_writes_what_it_prints(tmp_path, capsys):
     __main__.main(["--quick", "--out", str(tmp_path)])
     assert (tmp_path / "results.md").read_text() in capsys.readouterr().out
@@ -104,7 +112,7 @@ def test_the_quick_form_writes_what_it_prints(tmp_path, capsys):
 
 
 @pytest.mark.exhaustive
-@pytest.mark.usefixtures("optimized")
+@pytest.mark.usefixtures("optimized", "standard_promotion")
 def test_memory_solves_a_short_corridor_and_its_lack_does_not():
     recurrent, feed_forward = (__main__.run(KEY, name, 5, seeds=1, updates=80)[1] for name in ("LSTM", "feed-forward"))
     assert recurrent.min() > 0.95

@@ -113,7 +113,9 @@ def test_half_precision_is_as_close_as_the_scan_is(given):
         return carry, hs, gradients
 
     exact = results("scan", as_float32(arrays), as_float32(fixed))
-    assert error(results("interpreted", arrays, fixed), exact) < 1.2 * error(results("scan", arrays, fixed), exact)
+    # the two round at different places: what either gains by that is less than two units in the last place of bfloat16
+    allowed = max(1.2 * error(results("scan", arrays, fixed), exact), 2.0**-7)
+    assert error(results("interpreted", arrays, fixed), exact) < allowed
 
 
 @pytest.mark.exhaustive
