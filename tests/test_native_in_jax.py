@@ -245,3 +245,11 @@ def test_the_environment_variable_turns_it_off(monkeypatch):
     code = "from jax_lstm.schedules.kernels.cpu import library; print(library.missing())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "the environment variable JAX_LSTM_NATIVE is 0"
+
+
+def test_a_jaxlib_that_refuses_the_library_is_a_reason_against_it(monkeypatch):
+    def refuse(*arguments, **options):
+        raise jax.errors.JaxRuntimeError("the handler is\ntoo new")
+
+    monkeypatch.setattr(jax.ffi, "register_ffi_target", refuse)
+    assert library.load.__wrapped__() == "this jaxlib does not take the compiled library: the handler is too new"

@@ -85,7 +85,8 @@ bool asks_for_version(XLA_FFI_CallFrame *frame) {
   if (!extension || extension->type != XLA_FFI_Extension_Metadata) return false;
   XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)extension)->metadata;
   metadata->api_version.major_version = XLA_FFI_API_MAJOR;
-  metadata->api_version.minor_version = XLA_FFI_API_MINOR;
+  // the oldest that has what is used here, so that a library built with a newer header works with an older jaxlib
+  metadata->api_version.minor_version = XLA_FFI_API_MINOR < 2 ? XLA_FFI_API_MINOR : 2;
   metadata->traits = 0;
   return true;
 }

@@ -89,6 +89,9 @@ def load() -> ctypes.CDLL | str:
     library.jax_lstm_multiply_add.argtypes, library.jax_lstm_multiply_add.restype = [ctypes.c_long], ctypes.c_double
     if not library.jax_lstm_variant():
         return "this processor has neither AVX2 nor AVX-512"
-    for name in (FORWARD, BACKWARD):
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
+    try:
+        for name in (FORWARD, BACKWARD):
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
+    except jax.errors.JaxRuntimeError as error:  # built with the header of a newer jaxlib than the one that runs
+        return f"this jaxlib does not take the compiled library: {' '.join(str(error).split())}"
     return library
