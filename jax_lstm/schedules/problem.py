@@ -82,5 +82,6 @@ def platform_of(x: jax.Array) -> str:
     """
     if isinstance(x, jax.core.Tracer):
         device = jax.sharding.get_abstract_mesh().abstract_device
-        return str(jax.default_backend()) if device is None else device.platform
+        # jax 0.9.0 has the device of a mesh without its platform
+        return str(getattr(device, "platform", None) or jax.default_backend())
     return str(next(iter(x.devices())).platform)
