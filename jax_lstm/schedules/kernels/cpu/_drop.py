@@ -37,7 +37,8 @@ def droppable(function: Callable[..., Any], *static: Any) -> Callable[..., Any]:
         found = jax.vmap(partial(run, tree=tree, first=first), in_axes=axes)(*leaves)
         return found, (0,) * len(found)
 
-    def drop(used: list[bool], equation: Any) -> tuple[list[bool], Any]:
+    def drop(used: list[bool], *rest: Any) -> tuple[list[bool], Any]:
+        equation = rest[-1]  # jax 0.12 says between the two which inputs are read after it
         inputs = [any(used)] * len(equation.invars)
         if not any(used):
             return inputs, None
