@@ -49,7 +49,9 @@ class CustomBuildHook(BuildHookInterface):
         """What the build needs beyond hatchling: XLA's C header, and a compiler where none is there."""
         if reason_against():
             return []
-        return ["jaxlib>=0.9.0"] if system_compiler() else ["jaxlib>=0.9.0", "ziglang>=0.13"]
+        # the header of jaxlib 0.12 has other names; what is built with the older one runs with both
+        header = "jaxlib>=0.9.0,<0.11"
+        return [header] if system_compiler() else [header, "ziglang>=0.13"]
 
     def initialize(self, version: str, build_data: dict) -> None:
         """Compiles the library, and adds it to the wheel."""
