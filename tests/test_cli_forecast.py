@@ -240,22 +240,35 @@ def test_short_and_flat_series_are_forecast(folder, capsys):
         assert "held" in out.splitlines()[-1]
 
 
-def test_ctrl_c_is_one_line_and_leaves_nothing(folder):
+def interrupted(folder, command, wait):
+    """What `jax-lstm` writes to the standard error, and its exit code, where Ctrl-C follows on `wait(process)`."""
     # shells start what runs in the background with interrupts ignored, which children inherit
-    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import jax_lstm.__main__ as m"
-    command = [sys.executable, "-c", f"{program}; raise SystemExit(m.main())", "fit", "long.csv"]
-    command += ["--effort", "normal", "-o", "stopped.safetensors"]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
-        first = process.stderr.readline()  # the table is read: what follows is training, or its compilation
-        time.sleep(1)
-        began = time.monotonic()
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); print(); import jax_lstm_command as m"
+    )
+    given = [sys.executable, "-c", f"{program}; raise SystemExit(m.main())", *command]
+    given = {"args": given, "cwd": folder, "env": {**os.environ, "PYTHONUNBUFFERED": "1"}}
+    with subprocess.Popen(**given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        wait(process)
         process.send_signal(signal.SIGINT)
-        rest = process.stderr.read()
-        assert process.wait() == 130
-    assert first.startswith("5 series")
-    assert rest == "jax-lstm: stopped\n"
-    assert time.monotonic() - began < 30
-    assert not [path for path in folder.iterdir() if path.name.startswith(".") or path.name == "stopped.safetensors"]
+        return process.stderr.read(), process.wait()
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing(folder):
+    def training(process):
+        assert process.stderr.readline().startswith("5 series")  # the table is read: what follows is training
+        time.sleep(1)
+
+    before = sorted(folder.iterdir())
+    command = ["fit", "long.csv", "--effort", "normal", "-o", "stopped.safetensors"]
+    assert interrupted(folder, command, training) == ("jax-lstm: stopped\n", 130)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_ctrl_c_is_one_line_while_jax_is_loaded(folder):
+    said = interrupted(folder, ["forecast", "long.csv"], lambda process: time.sleep(0.15))
+    assert said == ("jax-lstm: stopped\n", 130)
 
 
 def test_completion_knows_every_command_and_option(capsys):

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 GRACE = 0.5
 """The seconds that Python has to unwind, so that nothing half written stays, before the process ends without it."""
@@ -39,11 +40,18 @@ def ends_at_once(*, alone: bool) -> Iterator[None]:
                 os.write(2, b"jax-lstm: stopped\n")
             os._exit(130)
 
+    def report(unraisable: Any) -> None:
+        # raised inside a callback (JAX has one for the garbage collector) it unwinds nothing: the thread ends it all
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(unraisable)
+
     before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    sys.unraisablehook = report
     threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
         sys.stderr.flush()
         unwound.set()
+        sys.unraisablehook = sys.__unraisablehook__
         signal.set_wakeup_fd(before)
