@@ -95,15 +95,18 @@ def check_params(params: Params, name: str = "params") -> Sizes:
     return Sizes(features, hidden, out, gates)
 
 
+def unwrapped(tree: Any) -> Any:
+    """A tree with the array in place of each leaf that wraps one, such as `nnx.Param`."""
+
+    def wraps(leaf: Any) -> bool:
+        return hasattr(leaf, "__jax_array__")
+
+    return jax.tree.map(lambda leaf: leaf.__jax_array__() if wraps(leaf) else leaf, tree, is_leaf=wraps)
+
+
 def as_arrays(tree: Any) -> Any:
-    """A tree of arguments with JAX arrays for its leaves, also for those that wrap one, such as `nnx.Param`."""
-
-    def convert(leaf: Any) -> Any:
-        if isinstance(leaf, jax.Array):
-            return leaf
-        return jnp.asarray(leaf.__jax_array__() if hasattr(leaf, "__jax_array__") else leaf)
-
-    return jax.tree.map(convert, tree, is_leaf=lambda leaf: hasattr(leaf, "__jax_array__"))
+    """A tree of arguments with JAX arrays for its leaves, also for those that wrap one."""
+    return jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf), unwrapped(tree))
 
 
 def check_size(value: Any, name: str, least: int = 1) -> int:
@@ -186,10 +189,10 @@ def check_carry(carry: Any, sizes: Sizes, batch: tuple[int, ...], dtype: Any, na
 
 
 def check_stack(layers: Any) -> tuple[Layer, ...]:
-    """At least one layer, in a tuple or list."""
+    """At least one layer, in a tuple or list, with arrays for leaves."""
     if isinstance(layers, Params | Bidirectional) or not isinstance(layers, tuple | list) or not layers:
         raise TypeError(f"layers is {what(layers)}, expected a tuple of layers, at least one: (params,)")
-    return tuple(layers)
+    return unwrapped(tuple(layers))
 
 
 def check_layers(layers: tuple[Layer, ...], features: int, dtype: Any) -> list[list[Sizes]]:

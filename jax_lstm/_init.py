@@ -205,8 +205,7 @@ def chrono(key: PRNGKeyArray, params: Params, longest: int) -> Params:
     """The parameters with chrono biases for dependencies of up to `longest` steps (Tallec and Ollivier 2018).
 
     `b_f = log(u)` with `u` uniform in [1, longest - 1], `b_i = -b_f`, the other biases as they are. A coupled layer has
-    no separate
-    forget bias: its input gate gets `-b_f`, which has the same effect.
+    no separate forget bias: its input gate gets `-b_f`, which has the same effect.
 
     >>> import jax
     >>> params = chrono(jax.random.key(1), init(jax.random.key(0), features=1, hidden=4), longest=100)
@@ -214,6 +213,7 @@ def chrono(key: PRNGKeyArray, params: Params, longest: int) -> Params:
     True
     """
     _checks.check_key(key)
+    params = _checks.unwrapped(params)
     sizes = _checks.check_params(params)
     if params.b is None:
         raise ValueError("params.b is None, expected biases to set: make the layer with bias=True")

@@ -32,6 +32,7 @@ def readout(params: Readout, hs: Float[Array, "*axes out"]) -> Float[Array, "*ax
     """
     if not isinstance(params, Readout):
         raise TypeError(f"params is a {type(params).__name__}, expected Readout(w, b)")
+    params = _checks.unwrapped(params)
     dtype = _checks.check_float(params.w, "params.w")
     if _checks.check_float(hs, "hs") != dtype:
         raise TypeError(f"hs is {hs.dtype}, but params.w is {dtype}: convert one of them with astype")

@@ -84,5 +84,6 @@ def drop_connect(key: PRNGKeyArray, params: Params, rate: float | Float[Array, "
     True
     """
     _checks.check_key(key)
+    params = _checks.unwrapped(params)
     _checks.check_params(params)
     return params._replace(w_h=params.w_h * dropout_mask(key, rate, params.w_h.shape, params.w_h.dtype))

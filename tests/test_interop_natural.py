@@ -9,14 +9,48 @@ import numpy as np
 import pytest
 from peers import CLOSE, assert_same_bits, lenient, peer, random
 
-from jax_lstm import Bidirectional, network
-from jax_lstm.interop import from_equinox, from_flax, from_haiku, from_keras
+from jax_lstm import (
+    Bidirectional,
+    Readout,
+    checkpoint,
+    chrono,
+    drop_connect,
+    init_network,
+    lstm,
+    network,
+    readout,
+    zero_carries,
+)
+from jax_lstm.interop import from_equinox, from_flax, from_haiku, from_keras, to_flax, to_keras, to_torch
 
 TIME, BATCH, FEATURES = 5, 3, 4
 # Keras asks NumPy for arrays of its variables in a way that NumPy 2 deprecates
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
+
+
+def test_parameters_may_be_wrapped_in_nnx_params(tmp_path):
+    nnx, key = peer("flax.nnx"), jax.random.key(0)
+    layers, affine = init_network(key, features=FEATURES, hidden=[5, 6]), Readout(random(6, 2), random(2))
+    wrapped = jax.tree.map(nnx.Param, (layers, affine))
+    xs = random(TIME, BATCH, FEATURES)
+    uses = [
+        lambda layers, _: lstm(layers[0], xs),
+        lambda layers, _: network(layers, xs),
+        lambda layers, _: zero_carries(layers, (BATCH,)),
+        lambda layers, _: chrono(key, layers[0], 20),
+        lambda layers, _: drop_connect(key, layers[0], 0.5),
+        lambda _, affine: readout(affine, xs @ jnp.ones((FEATURES, 6), xs.dtype)),
+        lambda layers, _: to_flax(layers),
+        lambda layers, _: to_keras(layers),
+        lambda layers, _: to_torch(layers[:1]),
+    ]
+    for use in uses:
+        jax.tree.map(assert_same_bits, use(*wrapped), use(layers, affine))
+    checkpoint.save(tmp_path / "model.safetensors", *wrapped)
+    loaded = checkpoint.load(tmp_path / "model.safetensors")
+    jax.tree.map(assert_same_bits, (loaded.layers, loaded.readout), (layers, affine))
 
 
 @pytest.mark.parametrize("name", ["LSTMCell", "OptimizedLSTMCell"])

@@ -52,6 +52,7 @@ def save(
     True
     """
     stack = _checks.check_stack(layers)
+    readout = _checks.unwrapped(readout)
     text, arrays = describe(Checkpoint(stack, readout, None if metadata is None else dict(metadata)))
     data = _safetensors().numpy.save(arrays, {"jax_lstm": text, "sha256": _digest(text, arrays)})
     with replacing(path) as temporary:
