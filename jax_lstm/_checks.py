@@ -99,7 +99,7 @@ def unwrapped(tree: Any) -> Any:
     """A tree with the array in place of each leaf that wraps one, such as `nnx.Param`."""
 
     def wraps(leaf: Any) -> bool:
-        return hasattr(leaf, "__jax_array__")
+        return not isinstance(leaf, jax.Array) and hasattr(leaf, "__jax_array__")  # tracers have one that is None
 
     return jax.tree.map(lambda leaf: leaf.__jax_array__() if wraps(leaf) else leaf, tree, is_leaf=wraps)
 
