@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -15,8 +15,8 @@ from jax_lstm.forecast._simple import simple
 from jax_lstm.forecast._theta import FEW, theta
 from jax_lstm.forecast._transform import Units
 
-CHUNK, PORTION = 512, 4096
-"""How many series go through a network at once, and how many have their features in memory at once."""
+CHUNK = 512
+"""How many series are worked on at once."""
 
 LONGEST_RISE = 0.6
 """The largest power of the horizon by which intervals widen beyond what a network was made for."""
@@ -50,6 +50,7 @@ def run_methods(
     networks: Mapping[str, Network],
     origins: tuple[int, ...],
     inputs: np.ndarray | None = None,
+    done: Callable[[int], None] = lambda count: None,
 ) -> Backtest:
     """What the networks, Theta, level with season and the simple methods forecast from every origin.
 
@@ -62,13 +63,15 @@ def run_methods(
         networks: by name; the offsets are the last one's.
         origins: how many of the last rows are unknown at each, 0 first.
         inputs: further features `(context, series, inputs)`.
+        done: told how many more series are done, time and again.
     """
     portions = []
-    for begin in range(0, values.shape[1], PORTION):
-        part = slice(begin, begin + PORTION)
+    for begin in range(0, values.shape[1], CHUNK):
+        part = slice(begin, begin + CHUNK)
         some = None if inputs is None else inputs[:, part]
         portion = Units(*(field[part] for field in units))
         portions.append(_say(values[:, part], portion, season, horizon, design, networks, origins, some))
+        done(len(portion.logs))
     if len(portions) == 1:
         return portions[0]
     return Backtest(
@@ -90,7 +93,7 @@ def _say(
     origins: tuple[int, ...],
     inputs: np.ndarray | None,
 ) -> Backtest:
-    """The same of as many series as there is memory for."""
+    """The same of at most `CHUNK` series."""
     seen = features(values, units.logs, season, design, origins)
     step_rows = [design.context - 1 - back for back in origins]
     centres: dict[str, np.ndarray] = {}
@@ -117,29 +120,18 @@ def _say(
 def _network_says(
     network: Network, seen: Steps, rows: list[int], inputs: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The centres and offsets at some of the rows, chunk by chunk, each padded to one of a few sizes."""
-    centres, offsets = [], []
-    count = seen.x.shape[1]
-    if network.layer.w_x.shape[-2] == seen.x.shape[-1]:  # the package's networks know of no inputs
-        inputs = None
-    for begin in range(0, count, CHUNK):
-        part = slice(begin, min(begin + CHUNK, count))
-        x = (
-            seen.x[:, part]
-            if inputs is None
-            else np.concatenate([seen.x[:, part], inputs[:, part].astype(np.float32)], axis=-1)
-        )
-        size = x.shape[1]
-        spare = size_class(size) - size
-        x, valid = (
-            np.pad(array, [(0, 0), (0, spare)] + [(0, 0)] * (array.ndim - 2)) for array in (x, seen.valid[:, part])
-        )
-        centre, quantiles = ensemble(network, jnp.asarray(x), jnp.asarray(valid))
-        chosen, index = np.asarray(centre)[rows][:, :size], np.asarray(rows)
-        scale = seen.scale[index][:, part][..., None]
-        centres.append(seen.level[index][:, part][..., None] + seen.base[index][:, part] + scale * chosen)
-        offsets.append(scale * np.abs(np.asarray(quantiles)[:, index][:, :, :size] - chosen))
-    return np.concatenate(centres, axis=1), np.concatenate(offsets, axis=2)
+    """The centres and offsets at some of the rows, the series padded to one of a few numbers."""
+    x, index = seen.x, np.asarray(rows)
+    if inputs is not None and network.layer.w_x.shape[-2] > x.shape[-1]:  # the package's networks know of no inputs
+        x = np.concatenate([x, inputs.astype(np.float32)], axis=-1)
+    size = x.shape[1]
+    spare = size_class(size) - size
+    x, valid = (np.pad(array, [(0, 0), (0, spare)] + [(0, 0)] * (array.ndim - 2)) for array in (x, seen.valid))
+    centre, quantiles = ensemble(network, jnp.asarray(x), jnp.asarray(valid))
+    chosen = np.asarray(centre)[index][:, :size]
+    scale = seen.scale[index][..., None]
+    offsets = scale * np.abs(np.asarray(quantiles)[:, index][:, :, :size] - chosen)
+    return seen.level[index][..., None] + seen.base[index] + scale * chosen, offsets
 
 
 def size_class(size: int) -> int:
@@ -262,9 +254,7 @@ def _theta_from(origins: list[_Deseasonalised], logs: np.ndarray, horizon: int) 
 def _theta_says(
     about: np.ndarray, started: np.ndarray, known: np.ndarray, logs: np.ndarray, horizon: int
 ) -> np.ndarray:
-    """Theta's forecasts `(series, horizon)` of deseasonalised series, not in logarithms; of many in chunks of one
-    size.
-    """
+    """Theta's forecasts `(series, horizon)` of deseasonalised series, not in logarithms."""
     rows, count = about.shape
     top = np.max(np.where(started, about, -np.inf), axis=0)
     plain = np.where(logs, np.exp(np.where(logs, about - top, 0.0)), about)
@@ -272,18 +262,12 @@ def _theta_says(
     spread = np.abs(np.where(started, plain - middle, 0.0)).sum(axis=0) / started.sum(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     scaled = np.where(started, (plain - middle) / spread, np.nan)
-    size, long, steps = (count, rows, horizon) if count <= FEW else (CHUNK, row_class(rows), row_class(horizon))
-    found = []
-    for begin in range(0, count, size):
-        part = np.full((long, size), np.nan)
-        chosen = scaled[:, begin : begin + size]
-        part[long - rows :, : chosen.shape[1]] = chosen
-        use = np.zeros((long, size), bool)
-        use[long - rows :, : chosen.shape[1]] = known[:, begin : begin + size]
-        found.append(
-            np.asarray(theta(part, horizon=steps, known=use).forecasts, np.float64)[:horizon, : chosen.shape[1]]
-        )
-    forecasts = np.concatenate(found, axis=1) * spread + middle
+    if count > FEW:  # compiled, for a few sizes only
+        spare = [(row_class(rows) - rows, 0), (0, CHUNK - count)]
+        scaled, known = np.pad(scaled, spare, constant_values=np.nan), np.pad(known, spare)
+    steps = horizon if count <= FEW else row_class(horizon)
+    made = np.asarray(theta(scaled, horizon=steps, known=known).forecasts, np.float64)
+    forecasts = made[:horizon, :count] * spread + middle
     least = 1e-2 * plain[-1]
     logged = np.log(np.maximum(np.where(logs, forecasts, 1.0), np.where(logs, least, 1.0))) + top
     return np.where(logs, logged, forecasts).T
