@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm import _check_calls, _checks
-from jax_lstm._sharding import over_batch
+from jax_lstm._sharding import over_batch, placed
 from jax_lstm._step import Shared, Steps, zero_invalid
 from jax_lstm._types import Carry, Params, Trace, Zoneout
 from jax_lstm.schedules import SCHEDULES, Choice, choose, describe, platform_of, run_schedule
@@ -201,7 +201,7 @@ def _check(params: Params, inputs: _Inputs) -> tuple[Params, _Inputs]:
         _check_calls.check_recurrent_mask(inputs.recurrent_mask, sizes, xs)
     if zoneout is not None:
         _check_calls.check_zoneout(zoneout, sizes, xs)
-    return params, inputs._replace(zoneout=zoneout)
+    return params, inputs._replace(xs=placed(xs), zoneout=zoneout)
 
 
 def _arrange(params: Params, inputs: _Inputs) -> tuple[Params, Shared, Steps]:

@@ -40,6 +40,12 @@ def over_batch(run: Callable[..., Any], params: Params, shared: Shared, steps: S
     return jax.shard_map(_alone(run), mesh=mesh, in_specs=specs, out_specs=outs, axis_names=axes)(params, shared, steps)
 
 
+def placed(xs: jax.Array) -> jax.Array:
+    """The array; one that is spread over devices tells the `jit` that closes over it which devices these are."""
+    spread = not isinstance(xs, jax.core.Tracer) and len(xs.sharding.device_set) > 1
+    return jax.device_put(xs, xs.sharding) if spread else xs
+
+
 def _batch_spec(xs: jax.Array) -> tuple[Any, tuple[Any, ...]]:
     """The mesh of an array `(time, *batch, features)`, and one entry for each batch axis: the mesh axes it lies along,
     or None.

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ pytest.importorskip("matplotlib")
 
 from jax_lstm import forecast
 from jax_lstm.cli import main, reports, tables
+from jax_lstm.cli.progress import over_series
 
 HEADER = ["month", "forecast", "low 80 %", "high 80 %", "low 95 %", "high 95 %"]
 
@@ -230,6 +232,21 @@ def test_refusals_are_one_line_and_leave_nothing(folder, capsys, monkeypatch, ar
     assert said in err[-1]
     assert len([line for line in err if line.startswith("jax-lstm")]) == 1
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("series", "quiet", "terminal", "shown"),
+    [(50, False, True, True), (49, False, True, False), (50, True, True, False), (50, False, False, False)],
+)
+def test_progress_over_many_series_on_a_terminal(monkeypatch, series, quiet, terminal, shown):
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", screen)
+    shops = forecast.panel([months(count=20, seed=seed)[1] for seed in range(3)], season=12)
+    with over_series(series, "forecasts", quiet=quiet) as progress:
+        forecast.evaluate(shops, 4, origins=2, progress=progress)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())  # without colours
+    assert ("6/6 forecasts, left 0:00:00" in text) == shown == bool(text)
 
 
 def test_short_and_flat_series_are_forecast(folder, capsys):

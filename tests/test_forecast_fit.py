@@ -90,7 +90,7 @@ def test_inputs_are_used():
         future.append(given)
         series.append(50 + 8 * given[:84, 0] + rng.normal(0, 0.3, 84))
     panel = forecast.panel([one[:80] for one in series], season=1, future=future, past=[one[:80] for one in future])
-    model = forecast.fit(panel, 4, key=KEY, effort="long", progress=False)
+    model = forecast.fit(panel, 4, key=KEY, effort="thorough", progress=False)
     actuals = np.stack([one[80:84] for one in series])
     with_inputs = np.stack(forecast.predict(panel, 4, model=model).centre)
     without = np.stack(forecast.predict(panel._replace(past=None, future=None), 4).centre)

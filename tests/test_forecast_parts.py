@@ -101,6 +101,20 @@ def test_theta_is_its_recursion_at_the_least_squared_error(seed):
         assert theta_by_hand(y, *other, 6)[1] >= least * (1 - 1e-3)
 
 
+def test_theta_of_many_series_is_that_of_few():
+    rng = np.random.default_rng(5)
+    y = 1 + np.cumsum(rng.normal(0.02, 0.05, (32, _theta.FEW + 1)), axis=0)
+    y[:7, ::2] = np.nan
+    known = rng.random(y.shape) > 0.1
+    many = _theta.theta(y, horizon=4, known=known)
+    for part in (slice(0, 5), slice(60, None)):
+        few = _theta.theta(y[:, part], horizon=4, known=known[:, part])
+        np.testing.assert_allclose(few.forecasts, many.forecasts[:, part], rtol=1e-5)
+        np.testing.assert_array_equal(few.alpha, many.alpha[part])
+    padding_left_out = _theta.theta(y[7:, :1], horizon=4, known=known[7:, :1])
+    np.testing.assert_allclose(padding_left_out.first_level, many.first_level[:1], rtol=1e-5)
+
+
 # statsforecast 2.1.1, which needs an older pandas and so an environment of its own:
 # `theta.forecast_theta(theta.thetamodel(y, 1, "DOTM", nan, nan, nan, 3), 8)["mean"]` of the series below
 STATSFORECAST = {

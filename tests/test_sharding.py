@@ -126,6 +126,14 @@ def test_networks_and_traces(explicit):
     same(found_trace, trace(PARAMS, XS, lengths=LENGTHS))
 
 
+@pytest.mark.parametrize("explicit", [False, True], ids=["auto", "explicit"])
+def test_a_batch_that_jit_closes_over(explicit):
+    xs = shard_batch(XS, batch_mesh(explicit=explicit))
+    layers = (PARAMS, init(jax.random.key(4), HIDDEN, HIDDEN))
+    closed = jax.jit(lambda: (lstm(PARAMS, xs)[1], trace(PARAMS, xs)[1], network(layers, xs)[1]))()
+    same(closed, (lstm(PARAMS, XS)[1], trace(PARAMS, XS)[1], network(layers, XS)[1]))
+
+
 MINOR_FAULTS = """
 import resource, jax, jax.numpy as jnp
 from jax_lstm import init, lstm

@@ -10,6 +10,7 @@ import numpy as np
 
 from jax_lstm.cli import outputs, reports, tables
 from jax_lstm.cli.forecasting import EFFORTS
+from jax_lstm.cli.progress import over_series
 
 if TYPE_CHECKING:
     from jax_lstm.forecast import Evaluation, Forecaster, Forecasts, Table
@@ -76,15 +77,17 @@ def _evaluate(given: argparse.Namespace) -> None:
     model = None if given.model is None else forecast.load(given.model)
     table = tables.read_table(given, model)
     horizon = tables.horizon_of(given, table)
-    tested = forecast.evaluate(
-        table.panel(),
-        horizon,
-        origins=given.origins,
-        levels=SHOWN if given.plot is None else DRAWN,
-        model=model,
-        effort=given.effort,
-        key=jax.random.key(given.seed),
-    )
+    with over_series(len(table.series), "forecasts", quiet=given.quiet) as progress:
+        tested = forecast.evaluate(
+            table.panel(),
+            horizon,
+            origins=given.origins,
+            levels=SHOWN if given.plot is None else DRAWN,
+            model=model,
+            effort=given.effort,
+            key=jax.random.key(given.seed),
+            progress=progress,
+        )
     printed = tested._replace(
         coverage={level: share for level, share in tested.coverage.items() if level in SHOWN},
         warnings=tuple(

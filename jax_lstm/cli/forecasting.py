@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jax_lstm.cli import outputs, reports, tables
+from jax_lstm.cli.progress import over_series
 
 if TYPE_CHECKING:
     from jax_lstm.forecast import Forecasts, Table
@@ -73,7 +74,10 @@ def _forecast(given: argparse.Namespace) -> None:
     if horizon is None and model is not None:
         horizon = model.horizon
     horizon = tables.horizon_of(argparse.Namespace(horizon=horizon), table)
-    made = forecast.predict(table.panel(), horizon, levels=levels, model=model, method=given.method)
+    with over_series(len(table.series), "series", quiet=given.quiet) as progress:
+        made = forecast.predict(
+            table.panel(), horizon, levels=levels, model=model, method=given.method, progress=progress
+        )
     if not any(str(path) == "-" for path in targets.values()):
         print(reports.forecast_report(made, table))
     if given.csv is not None:

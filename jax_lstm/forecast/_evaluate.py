@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -54,6 +54,7 @@ def evaluate(
     model: Forecaster | None = None,
     effort: str | None = None,
     key: jax.Array | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Rolling cross-validation: forecasts from earlier origins, each made of what was known there.
 
@@ -66,6 +67,7 @@ def evaluate(
         model: a fitted model; it must have been fitted to other series, or to what lies before the first origin.
         effort: of a `fit` to what lies before the first origin; none where None.
         key: for that fit.
+        progress: told how many forecasts are made, of how many, time and again.
 
     Raises:
         ValueError: no series is long enough, or both a model and an effort.
@@ -100,7 +102,7 @@ def evaluate(
     if effort is not None:
         before = cut(take(panel, tested), [every[place][0] for place in tested])
         model = fit(before, horizon, key=jax.random.key(0) if key is None else key, effort=effort, progress=False)
-    errors, held = _run(panel, horizon, every, tested, levels, model)
+    errors, held = _run(panel, horizon, every, tested, levels, model, progress)
     by_series = {
         method: {metric: _mean(found[metric], axis=(1, 2)) for metric in ("sMAPE", "MASE", "MAE")}
         for method, found in errors.items()
@@ -132,6 +134,7 @@ def _run(
     tested: list[int],
     levels: Sequence[float],
     model: Forecaster | None,
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[float, np.ndarray]]:
     """The errors by method and metric, and what the intervals held, each `(series, origins, horizon)`, NaN where
     there is nothing.
@@ -140,6 +143,12 @@ def _run(
     shape = (len(every), most, horizon)
     errors = {method: {metric: np.full(shape, np.nan) for metric in ("sMAPE", "MASE", "MAE")} for method in METHODS}
     held = {level: np.full(shape, np.nan) for level in levels}
+    before, total = 0, sum(map(len, every))
+
+    def done(count: int, of: int) -> None:
+        if progress is not None:
+            progress(before + count, total)
+
     for back in range(most):
         places = [place for place in tested if len(every[place]) > back]
         known = [every[place][len(every[place]) - 1 - back] for place in places]
@@ -148,7 +157,7 @@ def _run(
             [panel.series[place][count : count + horizon] for place, count in zip(places, known, strict=True)]
         )
         units = np.array([scale(one, season) for one, season in zip(past.series, past.season, strict=True)])
-        for method, made in predict_by(past, horizon, METHODS, levels=levels, model=model).items():
+        for method, made in predict_by(past, horizon, METHODS, levels=levels, model=model, progress=done).items():
             found = _errors(actuals, np.stack(made.centre), units)
             for metric, one in found.items():
                 errors[method][metric][places, most - 1 - back] = one
@@ -157,6 +166,7 @@ def _run(
                     low, high = np.stack(made.lower[level]), np.stack(made.upper[level])
                     within = np.where(np.isnan(actuals), np.nan, (actuals >= low) & (actuals <= high))
                     held[level][places, most - 1 - back] = within
+        before += len(places)
     return errors, held
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jax_lstm import train
 from jax_lstm.forecast._combine import calibrate
 from jax_lstm.forecast._features import features
 from jax_lstm.forecast._inputs import Inputs, input_features, standards
@@ -23,7 +21,10 @@ from jax_lstm.forecast._predict import PRIOR, Group, gather
 from jax_lstm.forecast._weights import pretrained
 from jax_lstm.forecast._windows import follow, join
 
-EFFORTS = {"quick": 2, "normal": 8, "long": 24}
+if TYPE_CHECKING:
+    import optax
+
+EFFORTS = {"quick": 2, "normal": 8, "thorough": 24}
 """The most stages of training further; after each the held-back windows are looked at."""
 
 STAGE, PATIENCE, RATE, BATCH = 15, 2, 1e-3, 128
@@ -52,7 +53,7 @@ def fit(
         panel: from `panel`; one series is a panel of one.
         horizon: how many steps ahead it is to forecast.
         key: of `jax.random`, for the minibatches.
-        effort: "quick", "normal" or "long".
+        effort: "quick", "normal" or "thorough".
         progress: as in `jax_lstm.train.fit`.
 
     Returns:
@@ -215,6 +216,8 @@ def _train(
     """The network trained without what is held back, and with it, side by side, up to the step at which the former
     forecasts that best.
     """
+    from jax_lstm import train  # here, as forecasts start sooner without Optax
+
     lesson = _lesson(task, chosen)
     found = _windows(task, chosen, 0)
     rows = np.arange(len(found.x))[:, None, None]
@@ -263,5 +266,7 @@ def _judge(both: Network, held_back: Windows) -> jax.Array:
 
 @lru_cache
 def _optimizer(members: int) -> optax.GradientTransformation:
+    import optax
+
     schedule = optax.linear_schedule(0.1 * RATE, RATE, STAGE // 2)
     return optax.chain(optax.clip_by_global_norm(1.0 * members), optax.adam(schedule))

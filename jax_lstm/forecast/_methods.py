@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -12,11 +12,11 @@ from jax_lstm.forecast._features import Design, Steps, features
 from jax_lstm.forecast._network import Network, ensemble
 from jax_lstm.forecast._season import fill
 from jax_lstm.forecast._simple import simple
-from jax_lstm.forecast._theta import theta
+from jax_lstm.forecast._theta import FEW, theta
 from jax_lstm.forecast._transform import Units
 
-CHUNK, PORTION = 512, 4096
-"""How many series go through a network at once, and how many have their features in memory at once."""
+CHUNK = 512
+"""How many series are worked on at once."""
 
 LONGEST_RISE = 0.6
 """The largest power of the horizon by which intervals widen beyond what a network was made for."""
@@ -50,6 +50,7 @@ def run_methods(
     networks: Mapping[str, Network],
     origins: tuple[int, ...],
     inputs: np.ndarray | None = None,
+    done: Callable[[int], None] = lambda count: None,
 ) -> Backtest:
     """What the networks, Theta, level with season and the simple methods forecast from every origin.
 
@@ -62,13 +63,15 @@ def run_methods(
         networks: by name; the offsets are the last one's.
         origins: how many of the last rows are unknown at each, 0 first.
         inputs: further features `(context, series, inputs)`.
+        done: told how many more series are done, time and again.
     """
     portions = []
-    for begin in range(0, values.shape[1], PORTION):
-        part = slice(begin, begin + PORTION)
+    for begin in range(0, values.shape[1], CHUNK):
+        part = slice(begin, begin + CHUNK)
         some = None if inputs is None else inputs[:, part]
         portion = Units(*(field[part] for field in units))
         portions.append(_say(values[:, part], portion, season, horizon, design, networks, origins, some))
+        done(len(portion.logs))
     if len(portions) == 1:
         return portions[0]
     return Backtest(
@@ -90,7 +93,7 @@ def _say(
     origins: tuple[int, ...],
     inputs: np.ndarray | None,
 ) -> Backtest:
-    """The same of as many series as there is memory for."""
+    """The same of at most `CHUNK` series."""
     seen = features(values, units.logs, season, design, origins)
     step_rows = [design.context - 1 - back for back in origins]
     centres: dict[str, np.ndarray] = {}
@@ -100,7 +103,12 @@ def _say(
         centres, offsets = _roll(values, units, season, horizon, design, networks, centres, offsets, inputs)
     centres = {name: one[..., :horizon] for name, one in centres.items()}
     offsets = offsets[..., :horizon]
-    statistical = [_statistics(values, units, season, horizon, back, seen.patterns[back]) for back in origins]
+    before = [_deseasonalised(values, season, horizon, back, seen.patterns[back]) for back in origins]
+    lines = _theta_from(before, units.logs, horizon)
+    statistical = [
+        {"theta": line + one.coming} | _statistics(one, units, season, horizon)
+        for line, one in zip(lines, before, strict=True)
+    ]
     for name in statistical[0]:
         centres[name] = np.stack([one[name] for one in statistical])
     unit = np.where(units.logs, 1.0, 10 * seen.scale[step_rows])
@@ -112,29 +120,18 @@ def _say(
 def _network_says(
     network: Network, seen: Steps, rows: list[int], inputs: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The centres and offsets at some of the rows, chunk by chunk, each padded to one of a few sizes."""
-    centres, offsets = [], []
-    count = seen.x.shape[1]
-    if network.layer.w_x.shape[-2] == seen.x.shape[-1]:  # the package's networks know of no inputs
-        inputs = None
-    for begin in range(0, count, CHUNK):
-        part = slice(begin, min(begin + CHUNK, count))
-        x = (
-            seen.x[:, part]
-            if inputs is None
-            else np.concatenate([seen.x[:, part], inputs[:, part].astype(np.float32)], axis=-1)
-        )
-        size = x.shape[1]
-        spare = size_class(size) - size
-        x, valid = (
-            np.pad(array, [(0, 0), (0, spare)] + [(0, 0)] * (array.ndim - 2)) for array in (x, seen.valid[:, part])
-        )
-        centre, quantiles = ensemble(network, jnp.asarray(x), jnp.asarray(valid))
-        chosen, index = np.asarray(centre)[rows][:, :size], np.asarray(rows)
-        scale = seen.scale[index][:, part][..., None]
-        centres.append(seen.level[index][:, part][..., None] + seen.base[index][:, part] + scale * chosen)
-        offsets.append(scale * np.abs(np.asarray(quantiles)[:, index][:, :, :size] - chosen))
-    return np.concatenate(centres, axis=1), np.concatenate(offsets, axis=2)
+    """The centres and offsets at some of the rows, the series padded to one of a few numbers."""
+    x, index = seen.x, np.asarray(rows)
+    if inputs is not None and network.layer.w_x.shape[-2] > x.shape[-1]:  # the package's networks know of no inputs
+        x = np.concatenate([x, inputs.astype(np.float32)], axis=-1)
+    size = x.shape[1]
+    spare = size_class(size) - size
+    x, valid = (np.pad(array, [(0, 0), (0, spare)] + [(0, 0)] * (array.ndim - 2)) for array in (x, seen.valid))
+    centre, quantiles = ensemble(network, jnp.asarray(x), jnp.asarray(valid))
+    chosen = np.asarray(centre)[index][:, :size]
+    scale = seen.scale[index][..., None]
+    offsets = scale * np.abs(np.asarray(quantiles)[:, index][:, :, :size] - chosen)
+    return seen.level[index][..., None] + seen.base[index] + scale * chosen, offsets
 
 
 def size_class(size: int) -> int:
@@ -192,42 +189,72 @@ def _actuals(values: np.ndarray, season: int, horizon: int, origins: tuple[int, 
     return np.stack(found)
 
 
-def _statistics(
-    values: np.ndarray, units: Units, season: int, horizon: int, back: int, pattern: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The forecasts `(series, horizon)` of Theta, level with season and the simple methods when the last `back`
-    rows were not known.
+class _Deseasonalised(NamedTuple):
+    """Series as they were known at an origin.
+
+    Args:
+        filled: without gaps, `(rows, series)`.
+        about: the same less the season.
+        known: which values were there.
+        begin: the first row of each series, `(series,)`.
+        started: which rows are not before it.
+        coming: the season of what is to come, `(series, horizon)`.
     """
+
+    filled: np.ndarray
+    about: np.ndarray
+    known: np.ndarray
+    begin: np.ndarray
+    started: np.ndarray
+    coming: np.ndarray
+
+
+def _deseasonalised(values: np.ndarray, season: int, horizon: int, back: int, pattern: np.ndarray) -> _Deseasonalised:
+    """The series when the last `back` rows were not known."""
     known = values[: len(values) - back]
     rows = len(known)
-    empty = np.isnan(known).all(axis=0)
-    known = np.where(empty, 0.0, known)
+    known = np.where(np.isnan(known).all(axis=0), 0.0, known)
     filled = fill(known, season)
     begin = (~np.isnan(known)).argmax(axis=0)
+    seasonal = pattern[(np.arange(-rows, horizon) - back) % season]
     started = np.arange(rows)[:, None] >= begin
-    phases = np.arange(-rows, horizon) - back
-    seasonal = pattern[phases % season]
-    about = filled - seasonal[:rows]
-    coming = seasonal[rows:].T
+    return _Deseasonalised(filled, filled - seasonal[:rows], ~np.isnan(known), begin, started, seasonal[rows:].T)
+
+
+def _statistics(before: _Deseasonalised, units: Units, season: int, horizon: int) -> dict[str, np.ndarray]:
+    """The forecasts `(series, horizon)` of level with season and the simple methods."""
+    filled, rows = before.filled, len(before.filled)
     span = np.arange(rows)[-season if season > 1 else -1 :]
-    weight = started[span].astype(float)
-    level = (about[span] * weight).sum(axis=0) / weight.sum(axis=0)
-    made = {
-        "theta": _theta_says(about, started, ~np.isnan(known), units.logs, horizon) + coming,
-        "level and season": level[:, None] + coming,
-    }
+    weight = before.started[span].astype(float)
+    level = (before.about[span] * weight).sum(axis=0) / weight.sum(axis=0)
+    made = {"level and season": level[:, None] + before.coming}
     in_units = np.where(units.logs, np.exp(np.where(units.logs, filled, 0.0)), filled)
-    for name, one in simple(in_units, rows - begin, season, horizon).items():
-        least = 1e-3 * np.min(np.where(started, np.abs(in_units), np.inf), axis=0)[:, None]
+    for name, one in simple(in_units, rows - before.begin, season, horizon).items():
+        least = 1e-3 * np.min(np.where(before.started, np.abs(in_units), np.inf), axis=0)[:, None]
         logs = units.logs[:, None]
         made[name] = np.where(logs, np.log(np.maximum(np.where(logs, one, 1.0), least)) if logs.any() else one, one)
     return made
 
 
+def _theta_from(origins: list[_Deseasonalised], logs: np.ndarray, horizon: int) -> list[np.ndarray]:
+    """Theta's forecasts from every origin, those of few series from several origins at once."""
+    together = max(1, CHUNK // len(logs))
+    found: list[np.ndarray] = []
+    for begin in range(0, len(origins), together):
+        some = origins[begin : begin + together]
+        rows = max(len(one.about) for one in some)
+        about, started, known = (
+            np.concatenate([np.pad(part, [(rows - len(part), 0), (0, 0)]) for part in parts], axis=1)
+            for parts in zip(*((one.about, one.started, one.known) for one in some), strict=True)
+        )
+        found += np.split(_theta_says(about, started, known, np.tile(logs, len(some)), horizon), len(some))
+    return found
+
+
 def _theta_says(
     about: np.ndarray, started: np.ndarray, known: np.ndarray, logs: np.ndarray, horizon: int
 ) -> np.ndarray:
-    """Theta's forecasts `(series, horizon)` of deseasonalised series, not in logarithms, in chunks of one size."""
+    """Theta's forecasts `(series, horizon)` of deseasonalised series, not in logarithms."""
     rows, count = about.shape
     top = np.max(np.where(started, about, -np.inf), axis=0)
     plain = np.where(logs, np.exp(np.where(logs, about - top, 0.0)), about)
@@ -235,20 +262,12 @@ def _theta_says(
     spread = np.abs(np.where(started, plain - middle, 0.0)).sum(axis=0) / started.sum(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     scaled = np.where(started, (plain - middle) / spread, np.nan)
-    size = 8 if count <= 8 else 64 if count <= 64 else 512
-    long = row_class(rows)
-    steps = row_class(horizon)
-    found = []
-    for begin in range(0, count, size):
-        part = np.full((long, size), np.nan)
-        chosen = scaled[:, begin : begin + size]
-        part[long - rows :, : chosen.shape[1]] = chosen
-        use = np.zeros((long, size), bool)
-        use[long - rows :, : chosen.shape[1]] = known[:, begin : begin + size]
-        found.append(
-            np.asarray(theta(part, horizon=steps, known=use).forecasts, np.float64)[:horizon, : chosen.shape[1]]
-        )
-    forecasts = np.concatenate(found, axis=1) * spread + middle
+    if count > FEW:  # compiled, for a few sizes only
+        spare = [(row_class(rows) - rows, 0), (0, CHUNK - count)]
+        scaled, known = np.pad(scaled, spare, constant_values=np.nan), np.pad(known, spare)
+    steps = horizon if count <= FEW else row_class(horizon)
+    made = np.asarray(theta(scaled, horizon=steps, known=known).forecasts, np.float64)
+    forecasts = made[:horizon, :count] * spread + middle
     least = 1e-2 * plain[-1]
     logged = np.log(np.maximum(np.where(logs, forecasts, 1.0), np.where(logs, least, 1.0))) + top
     return np.where(logs, logged, forecasts).T

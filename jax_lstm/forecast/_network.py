@@ -5,19 +5,20 @@ four quantiles.
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jax_lstm import train
 from jax_lstm._init import init, uniform
 from jax_lstm._layer import lstm
 from jax_lstm._readout import readout
 from jax_lstm._types import Readout
 from jax_lstm.forecast._features import Design
+
+if TYPE_CHECKING:
+    import optax
 
 QUANTILES = (0.025, 0.1, 0.9, 0.975)
 """The quantiles beside the centre."""
@@ -123,6 +124,8 @@ def loss(network: Network, windows: Windows, key: Any) -> jax.Array:
 @lru_cache
 def optimizer(steps: int, rate: float, members: int) -> optax.GradientTransformation:
     """AdamW with a short warm-up and a cosine, the gradient clipped."""
+    import optax  # here, as forecasts start sooner without it
+
     schedule = optax.warmup_cosine_decay_schedule(0, rate, min(30, max(1, steps // 4)), max(steps, 2), 0.02 * rate)
     return optax.chain(optax.clip_by_global_norm(1.0 * members), optax.adamw(schedule, weight_decay=1e-2))
 
@@ -139,6 +142,8 @@ def learn(
     **options: Any,
 ) -> Any:
     """The ensemble after some steps of training; `options` go to `jax_lstm.train.fit`."""
+    from jax_lstm import train
+
     members = network.readout.w.shape[0]
     return train.fit(
         loss,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +69,7 @@ def predict(
     levels: Sequence[float] = (0.8, 0.95),
     model: Forecaster | None = None,
     method: str = "combined",
+    progress: Callable[[int, int], None] | None = None,
 ) -> Forecasts:
     """What follows each series of a panel, with intervals; no fitting is needed.
 
@@ -82,6 +83,7 @@ def predict(
         levels: of the intervals, between 0 and 1.
         model: from `fit`; the weights of the package where None.
         method: one of `METHODS`, for the forecast of one of the methods alone.
+        progress: told how many series are done, of how many, time and again.
 
     Raises:
         ValueError: a level or a method that there is not, inputs that do not fit the model.
@@ -91,11 +93,17 @@ def predict(
     >>> made.centre[0].round(1).tolist()
     [10.0, 10.5, 10.9]
     """
-    return predict_by(panel, horizon, [method], levels=levels, model=model)[method]
+    return predict_by(panel, horizon, [method], levels=levels, model=model, progress=progress)[method]
 
 
 def predict_by(
-    panel: Panel, horizon: int, methods: Sequence[str], *, levels: Sequence[float] = (), model: Forecaster | None = None
+    panel: Panel,
+    horizon: int,
+    methods: Sequence[str],
+    *,
+    levels: Sequence[float] = (),
+    model: Forecaster | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Forecasts]:
     """The same by several methods, from one run of the networks; the arguments are those of `predict`."""
     check_horizon(horizon)
@@ -103,11 +111,18 @@ def predict_by(
     for method in methods:
         if method not in METHODS:
             raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
+    counts: list[int] = []
+
+    def done(count: int) -> None:
+        counts.append(count)
+        if progress is not None:
+            progress(sum(counts), len(panel.names))
+
     found: dict[int, dict[str, Forecasts]] = {}
     places: dict[int, list[int]] = {}
     for season in sorted(set(panel.season)):
         places[season] = [place for place, period in enumerate(panel.season) if period == season]
-        found[season] = _of_season(panel, places[season], season, horizon, levels, model, methods)
+        found[season] = _of_season(panel, places[season], season, horizon, levels, model, methods, done)
     order = np.argsort(np.concatenate([places[season] for season in places]))
     return {
         method: _join(panel.names, [found[season][method] for season in places], order, levels) for method in methods
@@ -164,6 +179,7 @@ def _of_season(
     levels: Sequence[float],
     model: Forecaster | None,
     methods: Sequence[str],
+    done: Callable[[int], None],
 ) -> dict[str, Forecasts]:
     group = gather([panel.series[place] for place in places], season, horizon)
     tuned = None if model is None else model.tuned.get(season)
@@ -172,7 +188,9 @@ def _of_season(
         inputs = input_features(panel, places, model.inputs, group.design)
     if tuned is not None:
         networks = tuned.networks(networks["lstm"])
-    backtest = run_methods(group.values, group.units, season, horizon, group.design, networks, group.origins, inputs)
+    backtest = run_methods(
+        group.values, group.units, season, horizon, group.design, networks, group.origins, inputs, done
+    )
     found = {}
     for method in methods:
         shares, factors, names = _shares(backtest, season, method, tuned)

@@ -12,6 +12,7 @@ a and b are the intercept and the slope of the straight line through the values 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,14 +26,17 @@ ALPHAS = np.r_[0.02, 0.05, np.linspace(0.1, 0.9, 17), 0.99].astype(np.float32)
 SKIPPED = 3
 """How many first errors do not count."""
 
+FEW = 64
+"""Up to how many series NumPy is quicker than a program that has to be compiled first."""
+
 
 class Line(NamedTuple):
     """The values so far, and the straight line through them: how many, their mean, its intercept and slope."""
 
-    seen: jax.Array
-    mean: jax.Array
-    intercept: jax.Array
-    slope: jax.Array
+    seen: Any
+    mean: Any
+    intercept: Any
+    slope: Any
 
 
 class Theta(NamedTuple):
@@ -40,10 +44,10 @@ class Theta(NamedTuple):
     the forecasts.
     """
 
-    alpha: jax.Array
-    theta: jax.Array
-    first_level: jax.Array
-    forecasts: jax.Array
+    alpha: Any
+    theta: Any
+    first_level: Any
+    forecasts: Any
 
 
 def theta(values: Any, *, horizon: int, known: Any = None, alphas: Any = ALPHAS) -> Theta:
@@ -68,70 +72,83 @@ def theta(values: Any, *, horizon: int, known: Any = None, alphas: Any = ALPHAS)
     started = ~np.isnan(values)
     counts = started if known is None else started & known
     filled = np.where(started, values, 0).astype(np.float32)
-    return _theta(
-        jnp.asarray(filled),
-        jnp.asarray(started),
-        jnp.asarray(counts),
-        jnp.asarray(alphas, jnp.float32),
-        horizon=horizon,
-    )
+    given = (filled, started, counts, np.asarray(alphas, np.float32))
+    if values.shape[1] > FEW:
+        return _compiled(*given, horizon=horizon)
+    with np.errstate(divide="ignore"):  # θ is infinite where the line has all the weight
+        return _theta(*given, horizon=horizon, np=np, scan=_loop)
+
+
+def _theta(
+    values: Any, started: Any, counts: Any, alphas: Any, *, horizon: int, np: Any, scan: Callable[..., Any]
+) -> Theta:
+    """`theta` in arrays of `np`, NumPy or `jax.numpy`, its two loops run by `scan`."""
+    alpha = alphas[:, None]
+    nothing = np.zeros_like(values[0])
+    of_each = np.zeros((alphas.shape[0], values.shape[1]), np.float32)
+
+    def step(held: Any, row: Any) -> Any:
+        line, level, share, sums = held  # share is (1 - alpha) to the power of the values seen
+        y, has_begun, counting = row
+        pull = _pull(line, share, alpha)
+        error, use = y[None] - level, counting[None] & (line.seen >= SKIPPED)
+        products = (share * share, share * pull, pull * pull, share * error, pull * error, error * error)
+        sums = tuple(total + np.where(use, product, 0.0) for total, product in zip(sums, products, strict=True))
+        level = np.where(has_begun[None], alpha * y[None] + (1 - alpha) * level, level)
+        share = np.where(has_begun[None], (1 - alpha) * share, share)
+        return (_seen(line, y[None], has_begun[None], np), level, share, sums), None
+
+    start = (Line(nothing[None], nothing[None], nothing[None], nothing[None]), of_each, of_each + 1, (of_each,) * 6)
+    (line, level, share, sums), _ = scan(step, start, (values, started, counts))
+    first, weight, loss = _solve(np, *sums)
+    best = np.argmin(loss, axis=0)[None]
+    first, weight, level, share = (np.take_along_axis(leaf, best, 0) for leaf in (first, weight, level, share))
+    chosen = alphas[best]
+
+    def ahead(held: Any, _: None) -> Any:
+        line, level, share = held
+        made = level + weight * _pull(line, share, chosen)
+        line = _seen(line, made, np.ones_like(made, bool), np)
+        return (line, chosen * made + (1 - chosen) * level, (1 - chosen) * share), made[0]
+
+    _, forecasts = scan(ahead, (line, level + share * first, share), None, horizon)
+    return Theta(chosen[0], 1 / np.maximum(1 - weight[0], 0), first[0], forecasts)
 
 
 @partial(jax.jit, static_argnames="horizon")
-def _theta(values: jax.Array, started: jax.Array, counts: jax.Array, alphas: jax.Array, *, horizon: int) -> Theta:
-    alpha = alphas[:, None]
-    nothing = jnp.zeros_like(values[0])
-    lines = Line(nothing, nothing, nothing, nothing)
-    of_each = jnp.zeros((alphas.shape[0], values.shape[1]), jnp.float32)
-
-    def step(held: Any, row: Any) -> Any:
-        line, level, share, sums = held
-        y, has_begun, counting = row
-        pull = _pull(jax.tree.map(lambda leaf: leaf[None], line), alpha)
-        error, use = y[None] - level, (counting & (line.seen >= SKIPPED))[None]
-        products = (share * share, share * pull, pull * pull, share * error, pull * error, error * error)
-        sums = jax.tree.map(lambda total, product: total + jnp.where(use, product, 0.0), sums, products)
-        level = jnp.where(has_begun[None], alpha * y[None] + (1 - alpha) * level, level)
-        share = jnp.where(has_begun[None], (1 - alpha) * share, share)
-        return (_seen(line, y, has_begun), level, share, sums), None
-
-    start = (lines, of_each, of_each + 1, (of_each,) * 6)
-    (line, level, share, sums), _ = jax.lax.scan(step, start, (values, started, counts))
-    first, weight, loss = _solve(*sums)
-    best = jnp.argmin(loss, axis=0)[None]
-    first, weight, level, share = (jnp.take_along_axis(leaf, best, 0)[0] for leaf in (first, weight, level, share))
-    chosen = alphas[best[0]]
-
-    def ahead(held: Any, _: None) -> Any:
-        line, level = held
-        made = level + weight * _pull(line, chosen)
-        return (_seen(line, made, jnp.ones_like(made, bool)), chosen * made + (1 - chosen) * level), made
-
-    _, forecasts = jax.lax.scan(ahead, (line, level + share * first), length=horizon)
-    return Theta(chosen, 1 / jnp.maximum(1 - weight, 0), first, forecasts)
+def _compiled(values: jax.Array, started: jax.Array, counts: jax.Array, alphas: jax.Array, *, horizon: int) -> Theta:
+    return _theta(values, started, counts, alphas, horizon=horizon, np=jnp, scan=jax.lax.scan)
 
 
-def _pull(line: Line, alpha: jax.Array) -> jax.Array:
+def _loop(step: Callable[..., Any], held: Any, rows: Any, length: int | None = None) -> tuple[Any, Any]:
+    """`jax.lax.scan` in Python: nothing to compile, and quick enough for few series."""
+    made = []
+    for row in [None] * length if length is not None else zip(*rows, strict=True):
+        held, one = step(held, row)
+        made.append(one)
+    return held, np.stack(made) if length is not None else None
+
+
+def _pull(line: Line, remains: Any, alpha: Any) -> Any:
     """What the straight line adds to the level, for a weight of one."""
-    remains = (1 - alpha) ** line.seen
     return line.intercept * remains + line.slope * (1 - remains * (1 - alpha)) / alpha
 
 
-def _seen(line: Line, y: jax.Array, started: jax.Array) -> Line:
+def _seen(line: Line, y: Any, started: Any, np: Any) -> Line:
     """The line with one more value."""
     count = line.seen
     mean = (count * line.mean + y) / (count + 1)
-    slope = jnp.where(count > 0, ((count - 1) * line.slope + 6 * (y - line.mean) / (count + 1)) / (count + 2), 0.0)
+    slope = np.where(count > 0, ((count - 1) * line.slope + 6 * (y - line.mean) / (count + 1)) / (count + 2), 0.0)
     new = Line(count + 1, mean, mean - slope * (count + 2) / 2, slope)
-    return jax.tree.map(lambda fresh, held: jnp.where(started, fresh, held), new, line)
+    return Line(*(np.where(started, fresh, held) for fresh, held in zip(new, line, strict=True)))
 
 
-def _solve(ss: Any, sp: Any, pp: Any, se: Any, pe: Any, ee: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _solve(np: Any, ss: Any, sp: Any, pp: Any, se: Any, pe: Any, ee: Any) -> tuple[Any, Any, Any]:
     """The first level and the weight of the line, from 0 to 1, of least squared error, and that error."""
     small = 1e-6
     ss, pp = ss + small, pp + small
-    determinant = jnp.maximum(ss * pp - sp * sp, 1e-6 * ss * pp)
-    weight = jnp.clip((ss * pe - sp * se) / determinant, 0.0, 1.0)
+    determinant = np.maximum(ss * pp - sp * sp, 1e-6 * ss * pp)
+    weight = np.clip((ss * pe - sp * se) / determinant, 0.0, 1.0)
     first = (se - weight * sp) / ss
     loss = ee - 2 * (first * se + weight * pe) + first**2 * ss + 2 * first * weight * sp + weight**2 * pp
     return first, weight, loss

@@ -34,7 +34,7 @@ def network_of(arrays: Mapping[str, np.ndarray], prefix: str = "") -> Network:
     Raises:
         KeyError: an array that is missing.
     """
-    w_x, w_h, b, w, bias = (jnp.asarray(arrays[prefix + name], jnp.float32) for name in FIELDS)
+    w_x, w_h, b, w, bias = (jnp.asarray(np.asarray(arrays[prefix + name], np.float32)) for name in FIELDS)
     return Network(LSTMParams(w_x, w_h, b), Readout(w, bias))
 
 
