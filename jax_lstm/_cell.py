@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm._check_calls import check_step
-from jax_lstm._checks import as_arrays
-from jax_lstm._types import Carry, Clip, DiagonalParams, Params, Trace
+from jax_lstm._checks import as_arrays, check_params
+from jax_lstm._types import BlockDiagonalParams, Carry, Clip, DiagonalParams, LSTMParams, Params, Trace
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -70,13 +70,44 @@ def products(params: Params, x: jax.Array, h: jax.Array) -> Any:
 
 def add_recurrent(params: Params, z_x: jax.Array, h: jax.Array) -> Any:
     """The products of a step from that with the input, `z_x = x W_x`, which may have been made before."""
+    z_h = recurrent(params, h)
+    return z_x + z_h if params.norm is None else (z_x, z_h)
+
+
+def recurrent(params: Params, h: jax.Array) -> jax.Array:
+    """The product with the recurrent weights, `h W_h`: of all units, of each head's, or of each unit by itself."""
+    wide = wide_dtype(h.dtype)
     if isinstance(params, DiagonalParams):
         gates = params.w_h.shape[-1] // h.shape[-1]
-        tiled = jnp.concatenate([h] * gates, axis=-1).astype(z_x.dtype)
-        z_h = tiled * _rows(params.w_h, tiled)
-    else:
-        z_h = dot(h, params.w_h)
-    return z_x + z_h if params.norm is None else (z_x, z_h)
+        tiled = jnp.concatenate([h] * gates, axis=-1).astype(wide)
+        return tiled * _rows(params.w_h, tiled)
+    if isinstance(params, BlockDiagonalParams):
+        lead, (heads, size, width) = h.shape[:-1], params.w_h.shape
+        z = jnp.einsum("...hk,hkn->h...n", h.reshape(*lead, heads, size), params.w_h, preferred_element_type=wide)
+        # each head has its own gate blocks: bring those of one gate together
+        z = jnp.moveaxis(z.reshape(heads, *lead, width // size, size), 0, -2)
+        return z.reshape(*lead, heads * width)
+    return dot(h, params.w_h)
+
+
+def dense(params: Params) -> LSTMParams:
+    """The same layer with one matrix for its recurrence, zero where heads or single units do not see each other.
+
+    Frameworks and kernels that know the plain LSTM alone take it so.
+
+    Args:
+        params: the layer; `LSTMParams` come back as they are.
+
+    >>> import jax
+    >>> from jax_lstm import init
+    >>> dense(init(jax.random.key(0), features=3, hidden=8, heads=2)).w_h.shape
+    (8, 32)
+    """
+    check_params(params)
+    if isinstance(params, LSTMParams):
+        return params
+    w_h = recurrent(params, jnp.eye(params.hidden, dtype=params.w_h.dtype)).astype(params.w_h.dtype)
+    return LSTMParams(params.w_x, w_h, params.b, params.peephole, None, params.norm, params.coupled, params.clip)
 
 
 def update(params: Params, z: Any, c: jax.Array, known: Trace | None = None) -> tuple[jax.Array, jax.Array, Trace]:

@@ -13,11 +13,11 @@ import numpy as np
 
 from jax_lstm._types import (
     Bidirectional,
+    BlockDiagonalParams,
     Carry,
     DiagonalParams,
     FinalCarries,
     Layer,
-    LSTMParams,
     Params,
     directions,
 )
@@ -34,9 +34,10 @@ class Sizes(NamedTuple):
 
 def check_params(params: Params, name: str = "params") -> Sizes:
     """The sizes of a layer, or a refusal of the first array that does not fit the others."""
-    if not isinstance(params, LSTMParams | DiagonalParams):
+    if not isinstance(params, Params):
         raise TypeError(
-            f"{name} is {what(params)}, expected LSTMParams or DiagonalParams: make it with init or from_gates"
+            f"{name} is {what(params)}, expected LSTMParams, DiagonalParams or BlockDiagonalParams: make it with init "
+            "or from_gates"
         )
     for field in ("w_x", "w_h"):
         if getattr(params, field) is None:
@@ -74,7 +75,7 @@ def check_params(params: Params, name: str = "params") -> Sizes:
             )
         out = params.projection.shape[1]
     expected = {
-        "w_h": (wide,) if isinstance(params, DiagonalParams) else (out, wide),
+        "w_h": _recurrent_shape(params, out, wide),
         "b": (wide,),
         "peephole": (gates - 1, hidden),
     }
@@ -93,6 +94,17 @@ def check_params(params: Params, name: str = "params") -> Sizes:
         for field in ("cell", "gates"):
             check_positive(getattr(params.clip, field), f"{name}.clip.{field}")
     return Sizes(features, hidden, out, gates)
+
+
+def _recurrent_shape(params: Params, out: int, wide: int) -> tuple[int, ...]:
+    """The shape that `w_h` has to have; for a number of heads that does not divide the units, that of one head."""
+    if isinstance(params, DiagonalParams):
+        return (wide,)
+    if isinstance(params, BlockDiagonalParams):
+        heads = params.w_h.shape[0] if params.w_h.ndim else 1
+        heads = heads if heads and out % heads == 0 else 1
+        return (heads, out // heads, wide // heads)
+    return (out, wide)
 
 
 def as_arrays(tree: Any) -> Any:

@@ -141,7 +141,48 @@ class DiagonalParams(NamedTuple):
         return self.hidden
 
 
-Params = LSTMParams | DiagonalParams
+class BlockDiagonalParams(NamedTuple):
+    """The weights of an LSTM layer whose units form heads: each unit sees the hidden state of its own head alone.
+
+    The fields are those of `LSTMParams`, but for `w_h (heads, hidden/heads, 4*hidden/heads)`, and no projection.
+    `w_h[k]` has the gate blocks of head k, which is made of units `k*hidden/heads` to `(k+1)*hidden/heads - 1`.
+    """
+
+    w_x: Float[Array, "features gates_hidden"]
+    w_h: Float[Array, "heads size gates_size"]
+    b: Float[Array, " gates_hidden"] | None
+    peephole: Float[Array, "peepholes hidden"] | None = None
+    norm: LayerNorm | None = None
+    coupled: Coupled | None = None
+    clip: Clip | None = None
+
+    @property
+    def projection(self) -> None:
+        """None: a recurrence by heads has no projection."""
+        return None
+
+    @property
+    def features(self) -> int:
+        """The number of inputs of a step."""
+        return int(self.w_x.shape[-2])
+
+    @property
+    def hidden(self) -> int:
+        """The number of units."""
+        return int(self.w_x.shape[-1]) // (4 if self.coupled is None else 3)
+
+    @property
+    def out(self) -> int:
+        """The width of the hidden state, `hidden`."""
+        return self.hidden
+
+    @property
+    def heads(self) -> int:
+        """The number of heads."""
+        return int(self.w_h.shape[-3])
+
+
+Params = LSTMParams | DiagonalParams | BlockDiagonalParams
 
 T = TypeVar("T")
 
@@ -218,6 +259,7 @@ for _container in (
     LayerNorm,
     LSTMParams,
     DiagonalParams,
+    BlockDiagonalParams,
     Bidirectional,
     FinalCarries,
     Trace,

@@ -19,6 +19,7 @@ VARIANTS = {
     "norm": {"norm": True},
     "coupled": {"coupled": True, "peephole": True},
     "diagonal": {"diagonal": True},
+    "heads": {"heads": 2},
     "clipped": {"clip": Clip(cell=0.1, gates=3)},
     "both ways": {"bidirectional": True},
     "everything": {"bidirectional": True, "peephole": True, "projection": 3, "norm": True, "clip": Clip(gates=1e-300)},

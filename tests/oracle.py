@@ -82,8 +82,7 @@ def lstm(
 def step(params, h, c, x) -> dict[str, np.ndarray]:
     """The six values of one step of one row: `h (out,)`, `c (hidden,)`, `x (features,)`."""
     z_x = x @ params.w_x
-    # a diagonal layer has one recurrent weight per unit and gate: w_h is a vector of gate blocks
-    z_h = np.concatenate([w * h for w in params.w_h.reshape(-1, h.size)]) if params.w_h.ndim == 1 else h @ params.w_h
+    z_h = recurrent(params.w_h, h)
     if params.norm is not None:
         z_x = normalise(z_x) * params.norm.scale_x
         z_h = normalise(z_h) * params.norm.scale_h
@@ -105,6 +104,17 @@ def step(params, h, c, x) -> dict[str, np.ndarray]:
     if params.projection is not None:
         h = h @ params.projection
     return {"forget_gate": f, "input_gate": i, "candidate": g, "cell_state": c, "output_gate": o, "hidden_state": h}
+
+
+def recurrent(w_h, h):
+    """What a step adds for the previous hidden state, `(gates*hidden,)`."""
+    if w_h.ndim == 1:  # a weight per unit and gate: gate blocks of units
+        return np.concatenate([w * h for w in w_h.reshape(-1, h.size)])
+    if w_h.ndim == 3:  # heads: each its own units of h, and of every gate
+        heads, size, width = w_h.shape
+        of_head = [h[k * size :][:size] @ w_h[k] for k in range(heads)]
+        return np.concatenate([z[at : at + size] for at in range(0, width, size) for z in of_head])
+    return h @ w_h
 
 
 def zone(keep, at, old, new):

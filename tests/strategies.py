@@ -35,6 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "coupled": {"coupled": True},
     "norm": {"norm": True},
     "diagonal": {"diagonal": True},
+    "heads": {"heads": 2},
     "clip": {"clip": Clip(cell=0.4, gates=0.9)},
     "all but diagonal": {
         "peephole": True,
@@ -43,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "norm": True,
         "clip": Clip(cell=0.6, gates=1.2),
     },
+    "heads and all else": {"heads": 2, "peephole": True, "coupled": True, "norm": True, "clip": Clip(0.6, 1.2)},
     "all but projection": {"peephole": True, "diagonal": True, "norm": True, "clip": Clip(cell=0.6, gates=1.2)},
 }
 
@@ -76,6 +78,8 @@ CASES = (
     Case("coupled", (*EVERYTHING, "reverse")),
     Case("norm", ("carry", "lengths", "zoneout")),
     Case("diagonal", ("reverse", *EVERYTHING), batch=(2, 2)),
+    Case("heads", ("reverse", *EVERYTHING), batch=(2, 2), hidden=4),
+    Case("heads and all else", ("carry", "lengths", "shares"), hidden=4),
     Case("clip", ("carry", "mask")),
     Case("all but diagonal", (*EVERYTHING, "reverse")),
     Case("all but projection", ("carry", "lengths", "resets", "shares")),
@@ -83,7 +87,7 @@ CASES = (
 
 
 # what runs by default: a plain case, one with everything, and one of each kind of validity, direction and recurrence
-USUAL_CASES = (CASES[1], CASES[2], CASES[8], CASES[11])
+USUAL_CASES = (CASES[1], CASES[2], CASES[8], CASES[11], CASES[12])
 
 
 def usually(values, usual):

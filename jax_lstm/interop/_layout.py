@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_lstm import _checks
-from jax_lstm._types import LSTMParams, Params
+from jax_lstm._types import DiagonalParams, LSTMParams, Params
 from jax_lstm.interop._arrays import as_numpy, copied, shape_of
 
 GATES, PEEPHOLES = "ifgo", "ifo"
@@ -185,7 +185,10 @@ def write(layout: Layout, params: Params, name: str) -> dict[Any, np.ndarray]:
         if getattr(params, field) is not None and not has.get(field)
     ]
     if not isinstance(params, LSTMParams):
-        raise ValueError(f"{name} has a diagonal recurrence, which the {layout.format} format cannot hold")
+        kind = "diagonal" if isinstance(params, DiagonalParams) else "block-diagonal"
+        raise ValueError(
+            f"{name} has a {kind} recurrence, which the {layout.format} format cannot hold: give jax_lstm.dense(params)"
+        )
     if refused:
         raise ValueError(f"{name} has {refused[0]}, which the {layout.format} format cannot hold")
     w_x, w_h = np.asarray(params.w_x), np.asarray(params.w_h)

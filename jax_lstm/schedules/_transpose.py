@@ -118,7 +118,7 @@ def step_transpose(
         if by_w_h is not None:
             d_products = None
             d_h_seen = by_w_h(d_z if params.norm is None else d_z[1]).astype(h_seen.dtype)
-        else:  # a diagonal recurrence is by element
+        else:  # by element, or by heads
             _, pull_products = jax.vjp(
                 lambda acting, h: products(params._replace(**acting.vectors), now.x, h), acting, h_seen
             )
