@@ -31,6 +31,7 @@ from jax_lstm._types import Carry as Carry
 from jax_lstm._types import Clip as Clip
 from jax_lstm._types import Coupled as Coupled
 from jax_lstm._types import DiagonalParams as DiagonalParams
+from jax_lstm._types import Exponential as Exponential
 from jax_lstm._types import FinalCarries as FinalCarries
 from jax_lstm._types import LayerNorm as LayerNorm
 from jax_lstm._types import LSTMParams as LSTMParams

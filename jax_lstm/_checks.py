@@ -20,16 +20,21 @@ from jax_lstm._types import (
     Layer,
     Params,
     directions,
+    is_exponential,
+    memory,
 )
 
 
 class Sizes(NamedTuple):
-    """What a layer's arrays say of its sizes: `out` is the width of the hidden state, `gates` 4, or 3 when coupled."""
+    """What a layer's arrays say of its sizes: `out` is the width of the hidden state, `gates` 4, or 3 when coupled,
+    `memory` the width of the carry's `c`.
+    """
 
     features: int
     hidden: int
     out: int
     gates: int
+    memory: int
 
 
 def check_params(params: Params, name: str = "params") -> Sizes:
@@ -50,6 +55,10 @@ def check_params(params: Params, name: str = "params") -> Sizes:
                 f"{where} is {leaf.dtype}, but {name}.w_x is {dtype}: give every array of a layer one dtype, with "
                 "astype"
             )
+    if is_exponential(params):
+        for field in ("peephole", "norm", "coupled", "clip"):
+            if getattr(params, field) is not None:
+                raise ValueError(f"{name} has {field} beside exponential gates, expected one of the two")
     gates = 4 if params.coupled is None else 3
     w_x = params.w_x
     if w_x.ndim != 2:
@@ -93,7 +102,7 @@ def check_params(params: Params, name: str = "params") -> Sizes:
     if params.clip is not None:
         for field in ("cell", "gates"):
             check_positive(getattr(params.clip, field), f"{name}.clip.{field}")
-    return Sizes(features, hidden, out, gates)
+    return Sizes(features, hidden, out, gates, memory(params))
 
 
 def _recurrent_shape(params: Params, out: int, wide: int) -> tuple[int, ...]:
@@ -187,7 +196,7 @@ def check_carry(carry: Any, sizes: Sizes, batch: tuple[int, ...], dtype: Any, na
         )
     if not isinstance(carry, Carry):
         raise TypeError(f"{name} is {what(carry)}, expected Carry(h, c): wrap the pair, hidden state first")
-    for field, size in (("h", sizes.out), ("c", sizes.hidden)):
+    for field, size in (("h", sizes.out), ("c", sizes.memory)):
         value = getattr(carry, field)
         if check_float(value, f"{name}.{field}") != dtype:
             raise TypeError(

@@ -17,6 +17,7 @@ from jax_lstm._types import (
     Clip,
     Coupled,
     DiagonalParams,
+    Exponential,
     Layer,
     LayerNorm,
     LSTMParams,
@@ -72,6 +73,7 @@ def init(
     coupled: bool = False,
     diagonal: bool = False,
     heads: int | None = None,
+    exponential: bool = False,
     clip: Clip | None = None,
     dtype: Any = None,
 ) -> Params:
@@ -96,12 +98,14 @@ def init(
         diagonal: whether the recurrence is elementwise (`DiagonalParams`).
         heads: the number of heads that see themselves alone (`BlockDiagonalParams`), a divisor of `hidden`; None for
             one matrix of all units. The initializer of `w_h` then makes blocks of `(hidden/heads, hidden/heads)`.
+        exponential: whether the layer of heads is an sLSTM, with exponential gates; `heads=1` for one matrix of all
+            units.
         clip: bounds on the cell state or the pre-activations.
         dtype: the dtype of all arrays; JAX's default float where None.
 
     Raises:
         ValueError: a size below one, heads that do not divide the units, a projection of a layer of heads or a diagonal
-            one, or biases for a layer that has none.
+            one, exponential gates without heads or beside another variant, or biases for a layer that has none.
 
     PyTorch's initial distribution is `uniform(hidden)` for all three initializers (it has two biases, which the one
     here is the sum of: `bias_init=lambda key, *rest: sum(uniform(hidden)(k, *rest) for k in jax.random.split(key))`).
@@ -118,6 +122,8 @@ def init(
         raise ValueError(
             f"forget_bias is {forget_bias} on a layer that has none, expected None: it is coupled, or has no biases"
         )
+    if exponential:
+        _checks.check_given_with(heads, "heads", "exponential", "heads=1 for one matrix of all units")
     _check_recurrence(hidden, projection, diagonal, heads)
     out = hidden if projection is None else _checks.check_size(projection, "projection")
     gates = len(GATES) - coupled
@@ -149,7 +155,9 @@ def init(
     if diagonal:
         return DiagonalParams(w_x, w_h, b, **fields)
     if heads is not None:
-        return BlockDiagonalParams(w_x, w_h, b, **fields)
+        marked = BlockDiagonalParams(w_x, w_h, b, **fields, exponential=Exponential() if exponential else None)
+        _checks.check_params(marked)
+        return marked
     fields["projection"] = None if projection is None else _glorot(keys[-1], (hidden, out), dtype)
     return LSTMParams(w_x, w_h, b, **fields)
 
@@ -171,6 +179,7 @@ def init_network(
     coupled: bool = False,
     diagonal: bool = False,
     heads: int | None = None,
+    exponential: bool = False,
     clip: Clip | None = None,
     dtype: Any = None,
 ) -> tuple[Layer, ...]:
@@ -182,7 +191,8 @@ def init_network(
         hidden: the number of units of each layer, from the input to the output.
         bidirectional: whether every layer is `Bidirectional(forward, backward)`.
         input_init, recurrent_init, bias_init, forget_bias, bias: as in `init`, for every layer.
-        peephole, projection, norm, coupled, diagonal, heads, clip, dtype: as in `init`, for every layer.
+        peephole, projection, norm, coupled, diagonal, heads, exponential, clip, dtype: as in `init`, for
+            every layer.
 
     Raises:
         ValueError: no layer at all, or what `init` refuses.
@@ -212,6 +222,7 @@ def init_network(
                 coupled=coupled,
                 diagonal=diagonal,
                 heads=heads,
+                exponential=exponential,
                 clip=clip,
                 dtype=dtype,
             )

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from jax_lstm._types import GATES, Bidirectional, Clip, Coupled, LayerNorm, Params, Readout
+from jax_lstm._types import GATES, Bidirectional, Clip, Coupled, Exponential, LayerNorm, Params, Readout
 from jax_lstm.checkpoint._tree import Checkpoint, leaves
 from jax_lstm.checkpoint._validate import check
 
@@ -16,7 +16,7 @@ VERSION = 1
 """The version of the format that `save` writes; `load` reads this one and refuses newer ones."""
 
 _KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (*get_args(Params), Bidirectional, LayerNorm, Coupled, Clip, Readout)
+    kind.__name__: kind for kind in (*get_args(Params), Bidirectional, LayerNorm, Coupled, Exponential, Clip, Readout)
 }
 _ABOUT = {
     "w_x": "(features, gates*hidden): input weights of x @ w_x; gate blocks on the last axis in the order of `gates`",
@@ -27,6 +27,7 @@ _ABOUT = {
     "projection": "(hidden, out): h = (o * tanh(c)) @ projection",
     "norm": "layer normalisation of x @ w_x and h @ w_h (scale_x, scale_h), and of c before its tanh (scale_c, bias_c)",
     "coupled": "the forget gate is one minus the input gate",
+    "exponential": "the input gate is exp, with a normalizer and a stabilizer: i = exp(z_i), m = o * c / n (sLSTM)",
     "clip": "cell: c is clipped to plus or minus this; gates: all pre-activations are",
     "readout": "y = h @ w + b, w (out, outputs), b (outputs,)",
 }

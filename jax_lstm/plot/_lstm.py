@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
-from jax_lstm._cell import dense
+from jax_lstm._cell import recurrent
 from jax_lstm._checks import check_params
 from jax_lstm._types import GATES, BlockDiagonalParams, Params, Trace
 from jax_lstm.plot._axes import STYLES, as_axis, line, name_times, new_axes, new_figure, whole_numbers
@@ -93,7 +94,9 @@ def weights(params: Params, *, figure: Any = None) -> Any:
     """
     sizes = check_params(params)
     names = [gate for gate in GATES if gate != "forget" or params.coupled is None]
-    w_h = dense(params).w_h if isinstance(params, BlockDiagonalParams) else params.w_h
+    w_h = params.w_h
+    if isinstance(params, BlockDiagonalParams):  # as one matrix
+        w_h = recurrent(params, jnp.eye(sizes.hidden, dtype=w_h.dtype))
     rows = {"w_x": params.w_x, "w_h": w_h, "b": params.b}
     blocks = {
         name: np.split(np.atleast_2d(np.asarray(value, float)), sizes.gates, axis=1)
