@@ -5,6 +5,7 @@ import importlib.metadata
 from typing import Any
 
 from jax_lstm._cell import cell as cell
+from jax_lstm._cell import dense as dense
 from jax_lstm._gates import from_gates as from_gates
 from jax_lstm._init import chrono as chrono
 from jax_lstm._init import init as init
@@ -25,10 +26,12 @@ from jax_lstm._regularize import dropout_mask as dropout_mask
 from jax_lstm._regularize import zoneout_masks as zoneout_masks
 from jax_lstm._types import GATES as GATES
 from jax_lstm._types import Bidirectional as Bidirectional
+from jax_lstm._types import BlockDiagonalParams as BlockDiagonalParams
 from jax_lstm._types import Carry as Carry
 from jax_lstm._types import Clip as Clip
 from jax_lstm._types import Coupled as Coupled
 from jax_lstm._types import DiagonalParams as DiagonalParams
+from jax_lstm._types import Exponential as Exponential
 from jax_lstm._types import FinalCarries as FinalCarries
 from jax_lstm._types import LayerNorm as LayerNorm
 from jax_lstm._types import LSTMParams as LSTMParams

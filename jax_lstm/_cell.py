@@ -10,6 +10,14 @@
     h'= m W_p                           or m            project
 
 with sigmoid and tanh by element and gates in the order of `GATES`. An optional term is there only if its field is.
+Exponential gates (sLSTM) have a normalizer n, and a stabilizer s that keeps every exponent at most zero:
+
+    s'= max(log sigmoid(z_f + b_f) + s, z_i + b_i)
+    i = exp(z_i + b_i - s')
+    f = exp(log sigmoid(z_f + b_f) + s - s')
+    c'= f c + i g
+    n'= f n + i
+    m = o c' / n'
 """
 
 from __future__ import annotations
@@ -20,8 +28,8 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm._check_calls import check_step
-from jax_lstm._checks import as_arrays
-from jax_lstm._types import Carry, Clip, DiagonalParams, Params, Trace
+from jax_lstm._checks import as_arrays, check_params
+from jax_lstm._types import BlockDiagonalParams, Carry, Clip, DiagonalParams, LSTMParams, Params, Trace, is_exponential
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -70,13 +78,49 @@ def products(params: Params, x: jax.Array, h: jax.Array) -> Any:
 
 def add_recurrent(params: Params, z_x: jax.Array, h: jax.Array) -> Any:
     """The products of a step from that with the input, `z_x = x W_x`, which may have been made before."""
+    z_h = recurrent(params, h)
+    return z_x + z_h if params.norm is None else (z_x, z_h)
+
+
+def recurrent(params: Params, h: jax.Array) -> jax.Array:
+    """The product with the recurrent weights, `h W_h`: of all units, of each head's, or of each unit by itself."""
+    wide = wide_dtype(h.dtype)
     if isinstance(params, DiagonalParams):
         gates = params.w_h.shape[-1] // h.shape[-1]
-        tiled = jnp.concatenate([h] * gates, axis=-1).astype(z_x.dtype)
-        z_h = tiled * _rows(params.w_h, tiled)
-    else:
-        z_h = dot(h, params.w_h)
-    return z_x + z_h if params.norm is None else (z_x, z_h)
+        tiled = jnp.concatenate([h] * gates, axis=-1).astype(wide)
+        return tiled * _rows(params.w_h, tiled)
+    if isinstance(params, BlockDiagonalParams):
+        lead, (heads, size, width) = h.shape[:-1], params.w_h.shape
+        z = jnp.einsum("...hk,hkn->h...n", h.reshape(*lead, heads, size), params.w_h, preferred_element_type=wide)
+        # each head has its own gate blocks: bring those of one gate together
+        z = jnp.moveaxis(z.reshape(heads, *lead, width // size, size), 0, -2)
+        return z.reshape(*lead, heads * width)
+    return dot(h, params.w_h)
+
+
+def dense(params: Params) -> LSTMParams:
+    """The same layer with one matrix for its recurrence, zero where heads or single units do not see each other.
+
+    Frameworks and kernels that know the plain LSTM alone take it so.
+
+    Args:
+        params: the layer; `LSTMParams` come back as they are.
+
+    Raises:
+        ValueError: exponential gates, which `LSTMParams` do not have.
+
+    >>> import jax
+    >>> from jax_lstm import init
+    >>> dense(init(jax.random.key(0), features=3, hidden=8, heads=2)).w_h.shape
+    (8, 32)
+    """
+    check_params(params)
+    if isinstance(params, LSTMParams):
+        return params
+    if is_exponential(params):
+        raise ValueError("params has exponential gates, which LSTMParams do not have: expected None for exponential")
+    w_h = recurrent(params, jnp.eye(params.hidden, dtype=params.w_h.dtype)).astype(params.w_h.dtype)
+    return LSTMParams(params.w_x, w_h, params.b, params.peephole, None, params.norm, params.coupled, params.clip)
 
 
 def update(params: Params, z: Any, c: jax.Array, known: Trace | None = None) -> tuple[jax.Array, jax.Array, Trace]:
@@ -87,16 +131,14 @@ def update(params: Params, z: Any, c: jax.Array, known: Trace | None = None) -> 
     i_, f_, g_, o_ = (
         (None,) * 4 if known is None else (known.input_gate, known.forget_gate, known.candidate, known.output_gate)
     )
+    if is_exponential(params):
+        return _exponential_update(params, z, c)
     dtype = c.dtype
     if params.norm is not None:
         z_x, z_h = z
         z = _normalize(z_x) * _rows(params.norm.scale_x, z_x) + _normalize(z_h) * _rows(params.norm.scale_h, z_h)
     c = c.astype(z.dtype)
-    gates = z.shape[-1] // c.shape[-1]
-    blocks = jnp.split(z, gates, axis=-1)
-    if params.b is not None:
-        blocks = [block + _rows(b, block) for block, b in zip(blocks, jnp.split(params.b, gates, axis=-1), strict=True)]
-    z_i, *z_f, z_g, z_o = blocks
+    z_i, *z_f, z_g, z_o = _gate_blocks(params, z)
     if params.peephole is not None:
         p_i, *p_f, p_o = [_rows(p, c) for p in params.peephole]
         z_i = z_i + p_i * c
@@ -114,6 +156,30 @@ def update(params: Params, z: Any, c: jax.Array, known: Trace | None = None) -> 
     m = o * jnp.tanh(shown)
     f, i, g, c, o, m = (value.astype(dtype) for value in (f, i, g, c, o, m))
     return m, c, Trace(f, i, g, c, o, m)
+
+
+def _exponential_update(params: Params, z: jax.Array, memory: jax.Array) -> tuple[jax.Array, jax.Array, Trace]:
+    """The update of a layer with exponential gates, whose memory is c, n and s side by side."""
+    dtype = memory.dtype
+    z_i, z_f, z_g, z_o = _gate_blocks(params, z)
+    c, n, s = jnp.split(memory.astype(z.dtype), 3, axis=-1)
+    # a normalizer of zero says that nothing is remembered, as in a carry of zeros, whatever the stabilizer
+    kept = jnp.where(n > 0, jax.nn.log_sigmoid(z_f) + s, -jnp.inf)
+    s = jnp.maximum(kept, z_i).astype(dtype).astype(z.dtype)  # rounded before it is used, as it is carried on so
+    i, f, g, o = jnp.exp(z_i - s), jnp.exp(kept - s), jnp.tanh(z_g), jax.nn.sigmoid(z_o)
+    c, n = f * c + i * g, f * n + i
+    m = o * c / n
+    f, i, g, c, n, s, o, m = (value.astype(dtype) for value in (f, i, g, c, n, s, o, m))
+    return m, jnp.concatenate([c, n, s], axis=-1), Trace(f, i, g, c, o, m)
+
+
+def _gate_blocks(params: Params, z: jax.Array) -> list[jax.Array]:
+    """The pre-activations of each gate, with its bias."""
+    gates = z.shape[-1] // params.hidden
+    blocks = jnp.split(z, gates, axis=-1)
+    if params.b is None:
+        return blocks
+    return [block + _rows(b, block) for block, b in zip(blocks, jnp.split(params.b, gates, axis=-1), strict=True)]
 
 
 def project(params: Params, m: jax.Array) -> jax.Array:

@@ -18,7 +18,7 @@ from jax_lstm._checks import (
     check_rate,
     what,
 )
-from jax_lstm._types import Bidirectional, Carry, FinalCarries, Layer, Params, Zoneout, directions
+from jax_lstm._types import Bidirectional, Carry, FinalCarries, Layer, Params, Zoneout, directions, is_exponential
 
 
 def check_step(params: Params, carry: Carry, x: Any) -> None:
@@ -136,9 +136,13 @@ def check_recurrent_mask(mask: Any, sizes: Sizes, xs: Any) -> None:
         )
 
 
-def check_zoneout(zoneout: Any, sizes: Sizes, xs: jax.Array) -> None:
+def check_zoneout(zoneout: Any, params: Params, sizes: Sizes, xs: jax.Array) -> None:
     """Booleans for every step, one share, or None, for the hidden and for the cell state."""
     check_zoneout_type(zoneout)
+    if zoneout.cell is not None and is_exponential(params):
+        raise ValueError(
+            "zoneout.cell is given, expected None: a cell state of exponential gates has a scale of its own"
+        )
     for field, size in (("hidden", sizes.out), ("cell", sizes.hidden)):
         value, expected = getattr(zoneout, field), (*xs.shape[:-1], size)
         if jnp.ndim(value) == 0:

@@ -13,30 +13,36 @@ import numpy as np
 
 from jax_lstm._types import (
     Bidirectional,
+    BlockDiagonalParams,
     Carry,
     DiagonalParams,
     FinalCarries,
     Layer,
-    LSTMParams,
     Params,
     directions,
+    is_exponential,
+    memory,
 )
 
 
 class Sizes(NamedTuple):
-    """What a layer's arrays say of its sizes: `out` is the width of the hidden state, `gates` 4, or 3 when coupled."""
+    """What a layer's arrays say of its sizes: `out` is the width of the hidden state, `gates` 4, or 3 when coupled,
+    `memory` the width of the carry's `c`.
+    """
 
     features: int
     hidden: int
     out: int
     gates: int
+    memory: int
 
 
 def check_params(params: Params, name: str = "params") -> Sizes:
     """The sizes of a layer, or a refusal of the first array that does not fit the others."""
-    if not isinstance(params, LSTMParams | DiagonalParams):
+    if not isinstance(params, Params):
         raise TypeError(
-            f"{name} is {what(params)}, expected LSTMParams or DiagonalParams: make it with init or from_gates"
+            f"{name} is {what(params)}, expected LSTMParams, DiagonalParams or BlockDiagonalParams: make it with init "
+            "or from_gates"
         )
     for field in ("w_x", "w_h"):
         if getattr(params, field) is None:
@@ -49,6 +55,10 @@ def check_params(params: Params, name: str = "params") -> Sizes:
                 f"{where} is {leaf.dtype}, but {name}.w_x is {dtype}: give every array of a layer one dtype, with "
                 "astype"
             )
+    if is_exponential(params):
+        for field in ("peephole", "norm", "coupled", "clip"):
+            if getattr(params, field) is not None:
+                raise ValueError(f"{name} has {field} beside exponential gates, expected one of the two")
     gates = 4 if params.coupled is None else 3
     w_x = params.w_x
     if w_x.ndim != 2:
@@ -74,7 +84,7 @@ def check_params(params: Params, name: str = "params") -> Sizes:
             )
         out = params.projection.shape[1]
     expected = {
-        "w_h": (wide,) if isinstance(params, DiagonalParams) else (out, wide),
+        "w_h": _recurrent_shape(params, out, wide),
         "b": (wide,),
         "peephole": (gates - 1, hidden),
     }
@@ -92,7 +102,18 @@ def check_params(params: Params, name: str = "params") -> Sizes:
     if params.clip is not None:
         for field in ("cell", "gates"):
             check_positive(getattr(params.clip, field), f"{name}.clip.{field}")
-    return Sizes(features, hidden, out, gates)
+    return Sizes(features, hidden, out, gates, memory(params))
+
+
+def _recurrent_shape(params: Params, out: int, wide: int) -> tuple[int, ...]:
+    """The shape that `w_h` has to have; for a number of heads that does not divide the units, that of one head."""
+    if isinstance(params, DiagonalParams):
+        return (wide,)
+    if isinstance(params, BlockDiagonalParams):
+        heads = params.w_h.shape[0] if params.w_h.ndim else 1
+        heads = heads if heads and out % heads == 0 else 1
+        return (heads, out // heads, wide // heads)
+    return (out, wide)
 
 
 def unwrapped(tree: Any) -> Any:
@@ -178,7 +199,7 @@ def check_carry(carry: Any, sizes: Sizes, batch: tuple[int, ...], dtype: Any, na
         )
     if not isinstance(carry, Carry):
         raise TypeError(f"{name} is {what(carry)}, expected Carry(h, c): wrap the pair, hidden state first")
-    for field, size in (("h", sizes.out), ("c", sizes.hidden)):
+    for field, size in (("h", sizes.out), ("c", sizes.memory)):
         value = getattr(carry, field)
         if check_float(value, f"{name}.{field}") != dtype:
             raise TypeError(

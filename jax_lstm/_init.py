@@ -10,7 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm import _checks
-from jax_lstm._types import GATES, Bidirectional, Clip, Coupled, DiagonalParams, Layer, LayerNorm, LSTMParams, Params
+from jax_lstm._types import (
+    GATES,
+    Bidirectional,
+    BlockDiagonalParams,
+    Clip,
+    Coupled,
+    DiagonalParams,
+    Exponential,
+    Layer,
+    LayerNorm,
+    LSTMParams,
+    Params,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
@@ -60,6 +72,8 @@ def init(
     norm: bool = False,
     coupled: bool = False,
     diagonal: bool = False,
+    heads: int | None = None,
+    exponential: bool = False,
     clip: Clip | None = None,
     dtype: Any = None,
 ) -> Params:
@@ -82,11 +96,16 @@ def init(
         norm: layer normalization, with scales of one.
         coupled: whether the forget gate is one minus the input gate.
         diagonal: whether the recurrence is elementwise (`DiagonalParams`).
+        heads: the number of heads that see themselves alone (`BlockDiagonalParams`), a divisor of `hidden`; None for
+            one matrix of all units. The initializer of `w_h` then makes blocks of `(hidden/heads, hidden/heads)`.
+        exponential: whether the layer of heads is an sLSTM, with exponential gates; `heads=1` for one matrix of all
+            units.
         clip: bounds on the cell state or the pre-activations.
         dtype: the dtype of all arrays; JAX's default float where None.
 
     Raises:
-        ValueError: a size below one, a projection of a diagonal layer, or biases for a layer that has none.
+        ValueError: a size below one, heads that do not divide the units, a projection of a layer of heads or a diagonal
+            one, exponential gates without heads or beside another variant, or biases for a layer that has none.
 
     PyTorch's initial distribution is `uniform(hidden)` for all three initializers (it has two biases, which the one
     here is the sum of: `bias_init=lambda key, *rest: sum(uniform(hidden)(k, *rest) for k in jax.random.split(key))`).
@@ -103,16 +122,20 @@ def init(
         raise ValueError(
             f"forget_bias is {forget_bias} on a layer that has none, expected None: it is coupled, or has no biases"
         )
-    if diagonal and projection is not None:
-        raise ValueError(
-            f"projection is {projection} on a diagonal layer, expected None: its units see only themselves"
-        )
+    if exponential:
+        _checks.check_given_with(heads, "heads", "exponential", "heads=1 for one matrix of all units")
+    _check_recurrence(hidden, projection, diagonal, heads)
     out = hidden if projection is None else _checks.check_size(projection, "projection")
     gates = len(GATES) - coupled
     keys = jax.random.split(key, 2 * gates + 1)
     w_x = jnp.concatenate([input_init(k, (features, hidden), dtype) for k in keys[:gates]], axis=1)
     if diagonal:
         w_h = uniform(hidden)(keys[gates], (gates * hidden,), dtype)
+    elif heads is not None:
+        size = hidden // heads
+        head_keys = [jax.random.split(k, heads) for k in keys[gates:-1]]
+        blocks = [[recurrent_init(k[head], (size, size), dtype) for k in head_keys] for head in range(heads)]
+        w_h = jnp.stack([jnp.concatenate(of_head, axis=1) for of_head in blocks])
     else:
         w_h = jnp.concatenate([recurrent_init(k, (out, hidden), dtype) for k in keys[gates:-1]], axis=1)
     b = None
@@ -131,6 +154,10 @@ def init(
     }
     if diagonal:
         return DiagonalParams(w_x, w_h, b, **fields)
+    if heads is not None:
+        marked = BlockDiagonalParams(w_x, w_h, b, **fields, exponential=Exponential() if exponential else None)
+        _checks.check_params(marked)
+        return marked
     fields["projection"] = None if projection is None else _glorot(keys[-1], (hidden, out), dtype)
     return LSTMParams(w_x, w_h, b, **fields)
 
@@ -151,6 +178,8 @@ def init_network(
     norm: bool = False,
     coupled: bool = False,
     diagonal: bool = False,
+    heads: int | None = None,
+    exponential: bool = False,
     clip: Clip | None = None,
     dtype: Any = None,
 ) -> tuple[Layer, ...]:
@@ -162,7 +191,8 @@ def init_network(
         hidden: the number of units of each layer, from the input to the output.
         bidirectional: whether every layer is `Bidirectional(forward, backward)`.
         input_init, recurrent_init, bias_init, forget_bias, bias: as in `init`, for every layer.
-        peephole, projection, norm, coupled, diagonal, clip, dtype: as in `init`, for every layer.
+        peephole, projection, norm, coupled, diagonal, heads, exponential, clip, dtype: as in `init`, for
+            every layer.
 
     Raises:
         ValueError: no layer at all, or what `init` refuses.
@@ -191,6 +221,8 @@ def init_network(
                 norm=norm,
                 coupled=coupled,
                 diagonal=diagonal,
+                heads=heads,
+                exponential=exponential,
                 clip=clip,
                 dtype=dtype,
             )
@@ -222,6 +254,21 @@ def chrono(key: PRNGKeyArray, params: Params, longest: int) -> Params:
     forget = jnp.log(jax.random.uniform(key, (sizes.hidden,), params.b.dtype, 1, longest - 1))
     b = params.b.at[: sizes.hidden].set(-forget)
     return params._replace(b=b if params.coupled is not None else b.at[sizes.hidden : 2 * sizes.hidden].set(forget))
+
+
+def _check_recurrence(hidden: int, projection: int | None, diagonal: bool, heads: int | None) -> None:
+    """Heads that divide the units, and no second restriction of the recurrence beside the first."""
+    if diagonal and projection is not None:
+        raise ValueError(
+            f"projection is {projection} on a diagonal layer, expected None: its units see only themselves"
+        )
+    if heads is None:
+        return
+    if diagonal or projection is not None:
+        given = "diagonal is True" if diagonal else f"projection is {projection}"
+        raise ValueError(f"{given} on a layer of {heads} heads, expected one of the two: leave the other out")
+    if hidden % _checks.check_size(heads, "heads"):
+        raise ValueError(f"heads is {heads}, expected a divisor of hidden = {hidden}")
 
 
 def _layer_norm(gates: int, hidden: int, dtype: Any) -> LayerNorm:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax_lstm import _check_calls, _checks
 from jax_lstm._sharding import over_batch, placed
 from jax_lstm._step import Shared, Steps, zero_invalid
-from jax_lstm._types import Carry, Params, Trace, Zoneout
+from jax_lstm._types import Carry, Params, Trace, Zoneout, memory
 from jax_lstm.schedules import SCHEDULES, Choice, choose, describe, platform_of, run_schedule
 from jax_lstm.schedules.scan import scan_trace
 
@@ -180,7 +180,7 @@ def zero_carry(params: Params, batch_shape: tuple[int, ...] = (), dtype: Any = N
     sizes = _checks.check_params(params)
     batch_shape = _checks.check_shape(batch_shape, "batch_shape")
     dtype = params.w_x.dtype if dtype is None else _checks.float_dtype(dtype)
-    return Carry(jnp.zeros((*batch_shape, sizes.out), dtype), jnp.zeros((*batch_shape, sizes.hidden), dtype))
+    return Carry(*(jnp.zeros((*batch_shape, size), dtype) for size in (sizes.out, memory(params))))
 
 
 def _check(params: Params, inputs: _Inputs) -> tuple[Params, _Inputs]:
@@ -200,7 +200,7 @@ def _check(params: Params, inputs: _Inputs) -> tuple[Params, _Inputs]:
     if inputs.recurrent_mask is not None:
         _check_calls.check_recurrent_mask(inputs.recurrent_mask, sizes, xs)
     if zoneout is not None:
-        _check_calls.check_zoneout(zoneout, sizes, xs)
+        _check_calls.check_zoneout(zoneout, params, sizes, xs)
     return params, inputs._replace(xs=placed(xs), zoneout=zoneout)
 
 
@@ -224,7 +224,7 @@ def _arrange(params: Params, inputs: _Inputs) -> tuple[Params, Shared, Steps]:
 def _zeros_beside(params: Params, xs: jax.Array) -> Carry:
     """A carry of zeros with the sharding and the manual axes of the batch of `xs`."""
     like = jnp.zeros_like(xs[0, ..., :1])
-    return Carry(*(jnp.broadcast_to(like, (*like.shape[:-1], size)) for size in (params.out, params.hidden)))
+    return Carry(*(jnp.broadcast_to(like, (*like.shape[:-1], size)) for size in (params.out, memory(params))))
 
 
 @partial(jax.jit, static_argnames=("reverse", "platform", "schedule"))

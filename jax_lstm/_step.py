@@ -54,7 +54,8 @@ def step(params: Params, shared: Shared, carry: Carry, now: Steps) -> tuple[Carr
     before, h_seen = begin_step(shared, carry, now)
     m, c, trace = update(params, products(params, now.x, h_seen), before.c)
     after = finish_step(shared, before, Carry(project(params, m), c), now)
-    trace = trace._replace(cell_state=after.c, hidden_state=after.h)
+    cell_state = after.c[..., : params.hidden]  # what else a layer with exponential gates remembers comes after it
+    trace = trace._replace(cell_state=cell_state, hidden_state=after.h)
     return after, jax.tree.map(lambda value: zero_invalid(value, now.valid), trace)
 
 

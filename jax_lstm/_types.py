@@ -23,15 +23,22 @@ class Carry(NamedTuple):
 
     Args:
         h: hidden state `(*batch, out)`, where `out` is `hidden`, or the width of the projection.
-        c: cell state `(*batch, hidden)`.
+        c: cell state `(*batch, hidden)`; of a layer with exponential gates `(*batch, 3*hidden)`, the cell state, the
+            normalizer and the stabilizer side by side.
     """
 
     h: Float[Array, "*batch out"]
-    c: Float[Array, "*batch hidden"]
+    c: Float[Array, "*batch memory"]
 
 
 class Coupled(NamedTuple):
     """Marks a layer whose forget gate is one minus its input gate (Greff et al. 2017); it holds no arrays."""
+
+
+class Exponential(NamedTuple):
+    """Marks a layer with an exponential input gate, a normalizer and a stabilizer, the sLSTM (Beck et al. 2024); it
+    holds no arrays.
+    """
 
 
 @jax.tree_util.register_static
@@ -141,7 +148,61 @@ class DiagonalParams(NamedTuple):
         return self.hidden
 
 
-Params = LSTMParams | DiagonalParams
+class BlockDiagonalParams(NamedTuple):
+    """The weights of an LSTM layer whose units form heads: each unit sees the hidden state of its own head alone.
+
+    The fields are those of `LSTMParams`, but for `w_h (heads, hidden/heads, 4*hidden/heads)`, no projection, and
+    `exponential=Exponential()` for the gates of an sLSTM. `w_h[k]` has the gate blocks of head k, which is made of
+    units `k*hidden/heads` to `(k+1)*hidden/heads - 1`.
+    """
+
+    w_x: Float[Array, "features gates_hidden"]
+    w_h: Float[Array, "heads size gates_size"]
+    b: Float[Array, " gates_hidden"] | None
+    peephole: Float[Array, "peepholes hidden"] | None = None
+    norm: LayerNorm | None = None
+    coupled: Coupled | None = None
+    clip: Clip | None = None
+    exponential: Exponential | None = None
+
+    @property
+    def projection(self) -> None:
+        """None: a layer of heads has no projection."""
+        return None
+
+    @property
+    def features(self) -> int:
+        """The number of inputs of a step."""
+        return int(self.w_x.shape[-2])
+
+    @property
+    def hidden(self) -> int:
+        """The number of units."""
+        return int(self.w_x.shape[-1]) // (4 if self.coupled is None else 3)
+
+    @property
+    def out(self) -> int:
+        """The width of the hidden state, `hidden`."""
+        return self.hidden
+
+    @property
+    def heads(self) -> int:
+        """The number of heads."""
+        return int(self.w_h.shape[-3])
+
+
+Params = LSTMParams | DiagonalParams | BlockDiagonalParams
+
+
+def is_exponential(params: Params) -> bool:
+    """Whether the input gate is exponential; only layers of heads can have it."""
+    return isinstance(params, BlockDiagonalParams) and params.exponential is not None
+
+
+def memory(params: Params) -> int:
+    """The width of the carry's `c`."""
+    return params.hidden * (3 if is_exponential(params) else 1)
+
 
 T = TypeVar("T")
 
@@ -215,9 +276,11 @@ class Readout(NamedTuple):
 for _container in (
     Carry,
     Coupled,
+    Exponential,
     LayerNorm,
     LSTMParams,
     DiagonalParams,
+    BlockDiagonalParams,
     Bidirectional,
     FinalCarries,
     Trace,

@@ -19,6 +19,8 @@ VARIANTS = {
     "norm": {"norm": True},
     "coupled": {"coupled": True, "peephole": True},
     "diagonal": {"diagonal": True},
+    "heads": {"heads": 2},
+    "exponential": {"heads": 1, "exponential": True},
     "clipped": {"clip": Clip(cell=0.1, gates=3)},
     "both ways": {"bidirectional": True},
     "everything": {"bidirectional": True, "peephole": True, "projection": 3, "norm": True, "clip": Clip(gates=1e-300)},

@@ -14,7 +14,7 @@ import numpy as np
 
 class Result(NamedTuple):
     """The last carry `h (*batch, out)`, `c (*batch, hidden)`, and for each of the six names its values `(time, *batch,
-    size)`.
+    size)`. With exponential gates c, n and m stand side by side in `c`.
     """
 
     h: np.ndarray
@@ -50,14 +50,15 @@ def lstm(
         "hidden_state": out
     }
     values = {name: np.zeros((time, *batch, size)) for name, size in sizes.items()}
-    last_h, last_c = np.zeros((*batch, out)), np.zeros((*batch, hidden))
+    memory = hidden if getattr(params, "exponential", None) is None else 3 * hidden
+    last_h, last_c = np.zeros((*batch, out)), np.zeros((*batch, memory))
 
     for row in np.ndindex(*batch):
         first_h = np.zeros(out) if h is None else np.asarray(h, float)[row]
-        first_c = np.zeros(hidden) if c is None else np.asarray(c, float)[row]
+        first_c = np.zeros(memory) if c is None else np.asarray(c, float)[row]
         h_now, c_now = first_h, first_c
         back = (
-            (np.zeros(out), np.zeros(hidden))
+            (np.zeros(out), np.zeros(memory))
             if reset_to is None
             else tuple(np.asarray(part, float)[row] for part in reset_to)
         )
@@ -72,7 +73,8 @@ def lstm(
             seen = h_now if recurrent_mask is None else h_now * np.asarray(recurrent_mask, float)[row]
             six = step(params, seen, c_now, np.asarray(xs[at], float))
             h_now = six["hidden_state"] = zone(zoneout[0], at, h_now, six["hidden_state"])
-            c_now = six["cell_state"] = zone(zoneout[1], at, c_now, six["cell_state"])
+            c_now = zone(zoneout[1], at, c_now, six.pop("memory", six["cell_state"]))
+            six["cell_state"] = c_now[:hidden]
             for name, value in six.items():
                 values[name][at] = value
         last_h[row], last_c[row] = h_now, c_now
@@ -82,14 +84,15 @@ def lstm(
 def step(params, h, c, x) -> dict[str, np.ndarray]:
     """The six values of one step of one row: `h (out,)`, `c (hidden,)`, `x (features,)`."""
     z_x = x @ params.w_x
-    # a diagonal layer has one recurrent weight per unit and gate: w_h is a vector of gate blocks
-    z_h = np.concatenate([w * h for w in params.w_h.reshape(-1, h.size)]) if params.w_h.ndim == 1 else h @ params.w_h
+    z_h = recurrent(params.w_h, h)
     if params.norm is not None:
         z_x = normalise(z_x) * params.norm.scale_x
         z_h = normalise(z_h) * params.norm.scale_h
     z = z_x + z_h
     if params.b is not None:
         z = z + params.b
+    if getattr(params, "exponential", None) is not None:
+        return exponential(z, c)
     bound = np.inf if params.clip is None or params.clip.gates is None else params.clip.gates
     blocks = iter(z.reshape(-1, c.size))
     peepholes = iter(np.zeros((3, c.size)) if params.peephole is None else params.peephole)
@@ -105,6 +108,29 @@ def step(params, h, c, x) -> dict[str, np.ndarray]:
     if params.projection is not None:
         h = h @ params.projection
     return {"forget_gate": f, "input_gate": i, "candidate": g, "cell_state": c, "output_gate": o, "hidden_state": h}
+
+
+def exponential(z, memory) -> dict[str, np.ndarray]:
+    """The six values of a step of an sLSTM, and what it remembers (Beck et al. 2024, equations 8 to 17)."""
+    z_i, z_f, z_g, z_o = np.split(z, 4)
+    c, n, m = np.split(memory, 3)
+    log_f = np.where(n > 0, m - np.logaddexp(0, -z_f), -np.inf)
+    m = np.maximum(log_f, z_i)
+    i, f, g, o = np.exp(z_i - m), np.exp(log_f - m), np.tanh(z_g), sigmoid(z_o)
+    c, n = f * c + i * g, f * n + i
+    values = {"forget_gate": f, "input_gate": i, "candidate": g, "cell_state": c, "output_gate": o}
+    return values | {"hidden_state": o * c / n, "memory": np.concatenate([c, n, m])}
+
+
+def recurrent(w_h, h):
+    """What a step adds for the previous hidden state, `(gates*hidden,)`."""
+    if w_h.ndim == 1:  # a weight per unit and gate: gate blocks of units
+        return np.concatenate([w * h for w in w_h.reshape(-1, h.size)])
+    if w_h.ndim == 3:  # heads: each its own units of h, and of every gate
+        heads, size, width = w_h.shape
+        of_head = [h[k * size :][:size] @ w_h[k] for k in range(heads)]
+        return np.concatenate([z[at : at + size] for at in range(0, width, size) for z in of_head])
+    return h @ w_h
 
 
 def zone(keep, at, old, new):

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import strategies as st
 
 from jax_lstm import Carry, Clip, Zoneout, init
+from jax_lstm._types import is_exponential, memory
 
 # the kernels, which are for some platforms, dtypes and variants alone, have tests of their own
 SCHEDULES = ("scan", "unrolled", "deferred", "chunked", "checkpointed")
@@ -35,6 +36,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "coupled": {"coupled": True},
     "norm": {"norm": True},
     "diagonal": {"diagonal": True},
+    "heads": {"heads": 2},
+    "exponential": {"heads": 2, "exponential": True},
     "clip": {"clip": Clip(cell=0.4, gates=0.9)},
     "all but diagonal": {
         "peephole": True,
@@ -43,6 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "norm": True,
         "clip": Clip(cell=0.6, gates=1.2),
     },
+    "heads and all else": {"heads": 2, "peephole": True, "coupled": True, "norm": True, "clip": Clip(0.6, 1.2)},
     "all but projection": {"peephole": True, "diagonal": True, "norm": True, "clip": Clip(cell=0.6, gates=1.2)},
 }
 
@@ -76,6 +80,9 @@ CASES = (
     Case("coupled", (*EVERYTHING, "reverse")),
     Case("norm", ("carry", "lengths", "zoneout")),
     Case("diagonal", ("reverse", *EVERYTHING), batch=(2, 2)),
+    Case("heads", ("reverse", *EVERYTHING), batch=(2, 2), hidden=4),
+    Case("heads and all else", ("carry", "lengths", "shares"), hidden=4),
+    Case("exponential", ("carry", "mask", "resets", "recurrent_mask", "reverse"), batch=(2, 2), hidden=4),
     Case("clip", ("carry", "mask")),
     Case("all but diagonal", (*EVERYTHING, "reverse")),
     Case("all but projection", ("carry", "lengths", "resets", "shares")),
@@ -149,7 +156,11 @@ def calls(draw, case: Case) -> Call:
         options["zoneout"] = Zoneout(generator.random((*axes, out)) < 0.3, generator.random((*axes, case.hidden)) < 0.3)
     if "shares" in case.options:
         options["zoneout"] = Zoneout(0.25, 0.5)
-    carry = Carry(normal((*case.batch, out)), normal((*case.batch, case.hidden))) if "carry" in case.options else None
+    carry = None
+    if "carry" in case.options:
+        carry = Carry(normal((*case.batch, out)), normal((*case.batch, memory(params))))
+        if is_exponential(params):  # its normalizer is positive
+            carry.c[..., case.hidden : 2 * case.hidden] = 1 + generator.random((*case.batch, case.hidden))
     recurrent_mask = 2.0 * (generator.random((*case.batch, out)) < 0.5) if "recurrent_mask" in case.options else None
     return Call(params, poison(draw, options, 1.5 * normal((*axes, case.features))), carry, recurrent_mask, options)
 

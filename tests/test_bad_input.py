@@ -19,6 +19,7 @@ from jax_lstm import (
     Zoneout,
     cell,
     chrono,
+    dense,
     drop_connect,
     dropout_mask,
     fit_readout,
@@ -38,6 +39,7 @@ from jax_lstm import (
 
 KEY = jax.random.key(0)
 PARAMS = init(KEY, 2, 3)
+SLSTM = init(KEY, 2, 4, heads=2, exponential=True)
 XS = jnp.ones((5, 4, 2))
 CARRY = Carry(jnp.zeros((4, 3)), jnp.zeros((4, 3)))
 MASK = jnp.ones((5, 4), bool)
@@ -58,11 +60,15 @@ def params(**fields):
 # (function, arguments, options), the error, and the message from its first word on
 WRONG = {
     # the parameters of a layer
-    "no parameters": (at(lstm, None, XS), TypeError, "params is None, expected LSTMParams or DiagonalParams"),
+    "no parameters": (
+        at(lstm, None, XS),
+        TypeError,
+        "params is None, expected LSTMParams, DiagonalParams or BlockDiagonalParams",
+    ),
     "a dictionary": (
         at(lstm, PARAMS._asdict(), XS),
         TypeError,
-        "params is a dict, expected LSTMParams or DiagonalParams",
+        "params is a dict, expected LSTMParams, DiagonalParams or BlockDiagonalParams",
     ),
     "a pair of layers": (at(lstm, BOTH_WAYS[0], XS), TypeError, "params is a Bidirectional, expected LSTMParams"),
     "no w_x": (at(lstm, params(w_x=None), XS), TypeError, "params.w_x is None, expected an array"),
@@ -529,6 +535,51 @@ WRONG = {
         at(init, KEY, 2, 3, projection=2, diagonal=True),
         ValueError,
         "projection is 2 on a diagonal layer, expected None",
+    ),
+    "heads that do not divide the units": (
+        at(init, KEY, 2, 3, heads=2),
+        ValueError,
+        "heads is 2, expected a divisor of hidden = 3",
+    ),
+    "diagonal heads": (
+        at(init, KEY, 2, 4, heads=2, diagonal=True),
+        ValueError,
+        "diagonal is True on a layer of 2 heads, expected one of the two",
+    ),
+    "projected heads": (
+        at(init, KEY, 2, 4, heads=2, projection=2),
+        ValueError,
+        "projection is 2 on a layer of 2 heads, expected one of the two",
+    ),
+    "exponential gates without heads": (
+        at(init, KEY, 2, 4, exponential=True),
+        ValueError,
+        "exponential is given without heads, expected both or none: heads=1",
+    ),
+    "coupled exponential gates": (
+        at(init, KEY, 2, 4, heads=2, exponential=True, coupled=True),
+        ValueError,
+        "params has coupled beside exponential gates, expected one of the two",
+    ),
+    "exponential gates as a plain layer": (
+        at(dense, SLSTM),
+        ValueError,
+        "params has exponential gates, which LSTMParams do not have",
+    ),
+    "zoneout of the cell state of exponential gates": (
+        at(lstm, SLSTM, jnp.ones((5, 2)), zoneout=Zoneout(0.1, 0.1)),
+        ValueError,
+        "zoneout.cell is given, expected None",
+    ),
+    "a carry of exponential gates without a normalizer": (
+        at(lstm, SLSTM, jnp.ones((5, 2)), Carry(jnp.zeros(4), jnp.zeros(4))),
+        ValueError,
+        "carry.c has shape (4,), expected (*batch, size) = (12,)",
+    ),
+    "recurrent weights of heads as one matrix": (
+        at(lstm, SLSTM._replace(w_h=jnp.ones((4, 16))), jnp.ones((5, 2))),
+        ValueError,
+        "params.w_h has shape (4, 16), expected (4, 1, 4)",
     ),
     "a forget bias where there is none": (
         at(init, KEY, 2, 3, forget_bias=2.0, bias=False),

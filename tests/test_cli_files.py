@@ -144,7 +144,7 @@ def test_show_prints_a_table(tmp_path, capsys, monkeypatch):
         key = jax.random.key(0)
         first = init_network(key, 3, [5], bidirectional=True, coupled=True)
         last = init(key, 4, 6, peephole=True, projection=2, bias=False, clip=Clip(cell=3.0))
-        return *first, init(key, 10, 4, diagonal=True), last
+        return *first, init(key, 10, 4, diagonal=True), init(key, 4, 4, heads=2, exponential=True), last
 
     layers = filled(make)
     checkpoint.save(tmp_path / "a.safetensors", layers, Readout(np.ones((2, 1), "float64")), {"series": "Zürich"})
@@ -155,9 +155,10 @@ def test_show_prints_a_table(tmp_path, capsys, monkeypatch):
         "0 forward coupled 3 5 5 135 float32",
         "0 backward coupled 3 5 5 135 float32",
         "1 diagonal 10 4 4 192 float32",
-        "2 peephole, projection, clip cell 3, no bias 4 6 2 174 float32",
+        "2 2 heads, exponential 4 4 4 112 float32",
+        "3 peephole, projection, clip cell 3, no bias 4 6 2 174 float32",
         "readout linear, no bias 2 1 2 float64",
-        "all 638",
+        "all 750",
         'metadata: {"series": "Zürich"}',
     ):
         assert row.split() in lines, row

@@ -13,6 +13,7 @@ from jax_lstm import (
     Clip,
     Coupled,
     DiagonalParams,
+    Exponential,
     LSTMParams,
     Zoneout,
     chrono,
@@ -81,6 +82,10 @@ def test_every_variant_has_its_fields_and_begins_as_the_plain_layer():
     diagonal = init(KEY, F, H, diagonal=True)
     assert isinstance(diagonal, DiagonalParams)
     assert diagonal.w_h.shape == (4 * H,)
+    heads = init(KEY, F, 6, heads=2, exponential=True)
+    assert (heads.w_h.shape, heads.heads, heads.exponential) == ((2, 3, 12), 2, Exponential())
+    for block in heads.w_h.reshape(2, 3, 4, 3).swapaxes(1, 2).reshape(8, 3, 3):
+        np.testing.assert_allclose(block @ block.T, np.eye(3), rtol=0, atol=1e-5)
     xs = jnp.ones((4, F))
     np.testing.assert_array_equal(lstm(init(KEY, F, H, peephole=True), xs)[1], lstm(plain, xs)[1])
 

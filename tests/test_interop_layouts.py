@@ -88,10 +88,10 @@ def test_their_weights_come_back_to_the_bit(name, stack):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("variant", ["peephole", "projection", "norm", "coupled", "clip", "diagonal"])
+@pytest.mark.parametrize("variant", ["peephole", "projection", "norm", "coupled", "clip", "diagonal", "heads"])
 def test_a_variant_that_the_format_cannot_hold_is_refused_by_name(name, variant):
     form = FORMATS[name]
-    option = {"projection": 2, "clip": Clip(cell=1.0)}.get(variant, True)
+    option = {"projection": 2, "clip": Clip(cell=1.0), "heads": 1}.get(variant, True)
     layers = init_network(jax.random.key(0), FEATURES, [HIDDEN], **{variant: option})
     if variant in form.holds:
         assert form.to(layers) is not None

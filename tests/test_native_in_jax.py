@@ -210,6 +210,7 @@ def test_the_variant_is_the_widest_that_the_processor_has():
         ({"peephole": True, "coupled": True}, "without coupled, peephole"),
         ({"norm": True}, "without norm"),
         ({"diagonal": True}, "without diagonal"),
+        ({"heads": 2, "exponential": True}, "without exponential, heads"),
     ],
 )
 def test_what_it_cannot_run_it_refuses(options, reason):

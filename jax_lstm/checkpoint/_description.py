@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from jax_lstm._types import GATES, Bidirectional, Clip, Coupled, DiagonalParams, LayerNorm, LSTMParams, Readout
+from jax_lstm._types import GATES, Bidirectional, Clip, Coupled, Exponential, LayerNorm, Params, Readout
 from jax_lstm.checkpoint._tree import Checkpoint, leaves
 from jax_lstm.checkpoint._validate import check
 
@@ -16,16 +16,18 @@ VERSION = 1
 """The version of the format that `save` writes; `load` reads this one and refuses newer ones."""
 
 _KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (LSTMParams, DiagonalParams, Bidirectional, LayerNorm, Coupled, Clip, Readout)
+    kind.__name__: kind for kind in (*get_args(Params), Bidirectional, LayerNorm, Coupled, Exponential, Clip, Readout)
 }
 _ABOUT = {
     "w_x": "(features, gates*hidden): input weights of x @ w_x; gate blocks on the last axis in the order of `gates`",
-    "w_h": "(out, gates*hidden): recurrent weights of h @ w_h; in DiagonalParams (gates*hidden,), elementwise",
+    "w_h": "(out, gates*hidden): recurrent weights of h @ w_h; in DiagonalParams (gates*hidden,), elementwise; in "
+    "BlockDiagonalParams (heads, hidden/heads, gates*hidden/heads), of each head the units of h and of every gate",
     "b": "(gates*hidden,): biases",
     "peephole": "(gates - 1, hidden): rows i, f, o (i, o when coupled); the old cell into i and f, the new one into o",
     "projection": "(hidden, out): h = (o * tanh(c)) @ projection",
     "norm": "layer normalisation of x @ w_x and h @ w_h (scale_x, scale_h), and of c before its tanh (scale_c, bias_c)",
     "coupled": "the forget gate is one minus the input gate",
+    "exponential": "the input gate is exp, with a normalizer and a stabilizer: i = exp(z_i), m = o * c / n (sLSTM)",
     "clip": "cell: c is clipped to plus or minus this; gates: all pre-activations are",
     "readout": "y = h @ w + b, w (out, outputs), b (outputs,)",
 }
@@ -111,7 +113,7 @@ def _encode(value: Any) -> Any:
     if kind not in _KINDS.values():
         return {"dtype": str(value.dtype), "shape": list(value.shape)} if hasattr(value, "dtype") else value
     node = {"type": kind.__name__, **{field: _encode(getattr(value, field)) for field in kind.__match_args__}}
-    if kind in (LSTMParams, DiagonalParams):
+    if isinstance(value, Params):
         gates = [gate for gate in GATES if value.coupled is None or gate != "forget"]
         hidden = value.w_x.shape[-1] // len(gates)
         out = hidden if value.projection is None else value.projection.shape[-1]

@@ -105,8 +105,10 @@ def _rows(held: Checkpoint, description: dict[str, Any]) -> Iterator[tuple[str, 
 
 def _variant(node: dict[str, Any]) -> str:
     """The variants of a layer, in words."""
-    words = ["diagonal"] if node["type"] == "DiagonalParams" else []
-    words += [name for name in ("peephole", "projection", "norm", "coupled") if node.get(name) is not None]
+    heads = f"{node['w_h']['shape'][-3:][0]} heads"  # behind the axis of an ensemble
+    words = {"DiagonalParams": ["diagonal"], "BlockDiagonalParams": [heads]}.get(node["type"], [])
+    fields = ("peephole", "projection", "norm", "coupled", "exponential")
+    words += [name for name in fields if node.get(name) is not None]
     clip = node["clip"] or {}
     words += [f"clip {name} {clip[name]:g}" for name in ("cell", "gates") if clip.get(name) is not None]
     return ", ".join(words + ["no bias"] * (node["b"] is None)) or "plain"

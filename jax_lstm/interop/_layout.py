@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_lstm import _checks
-from jax_lstm._types import LSTMParams, Params
+from jax_lstm._types import DiagonalParams, LSTMParams, Params, is_exponential
 from jax_lstm.interop._arrays import as_numpy, copied, shape_of
 
 GATES, PEEPHOLES = "ifgo", "ifo"
@@ -185,7 +185,10 @@ def write(layout: Layout, params: Params, name: str) -> dict[Any, np.ndarray]:
         if getattr(params, field) is not None and not has.get(field)
     ]
     if not isinstance(params, LSTMParams):
-        raise ValueError(f"{name} has a diagonal recurrence, which the {layout.format} format cannot hold")
+        kind = "a diagonal recurrence" if isinstance(params, DiagonalParams) else "a recurrence by heads"
+        kind = "exponential gates" if is_exponential(params) else kind
+        fix = "" if is_exponential(params) else ": convert the layer with jax_lstm.dense"
+        raise ValueError(f"{name} has {kind}, which the {layout.format} format cannot hold{fix}")
     if refused:
         raise ValueError(f"{name} has {refused[0]}, which the {layout.format} format cannot hold")
     w_x, w_h = np.asarray(params.w_x), np.asarray(params.w_h)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
+from jax_lstm._cell import recurrent
 from jax_lstm._checks import check_params
-from jax_lstm._types import GATES, Params, Trace
+from jax_lstm._types import GATES, BlockDiagonalParams, Params, Trace
 from jax_lstm.plot._axes import STYLES, as_axis, line, name_times, new_axes, new_figure, whole_numbers
 
 
@@ -92,7 +94,10 @@ def weights(params: Params, *, figure: Any = None) -> Any:
     """
     sizes = check_params(params)
     names = [gate for gate in GATES if gate != "forget" or params.coupled is None]
-    rows = {"w_x": params.w_x, "w_h": params.w_h, "b": params.b}
+    w_h = params.w_h
+    if isinstance(params, BlockDiagonalParams):  # as one matrix
+        w_h = recurrent(params, jnp.eye(sizes.hidden, dtype=w_h.dtype))
+    rows = {"w_x": params.w_x, "w_h": w_h, "b": params.b}
     blocks = {
         name: np.split(np.atleast_2d(np.asarray(value, float)), sizes.gates, axis=1)
         for name, value in rows.items()

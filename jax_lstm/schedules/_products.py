@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jax_lstm._cell import dot
-from jax_lstm._types import DiagonalParams, LSTMParams, Params
+from jax_lstm._cell import dot, recurrent
+from jax_lstm._types import BlockDiagonalParams, DiagonalParams, LSTMParams, Params
 
 Layout = Literal["plain", "halves", "weights left"]
 """How a loop multiplies its rows by the weights: as `a @ w`; by the halves of `w`; or as `(w.T @ a.T).T`."""
@@ -51,11 +51,13 @@ def weight_matrices(params: Params) -> list[jax.Array]:
     """The matrices that whole rows are multiplied by.
 
     `w_x`, `w_h` and `b` are one matrix, as one large product is faster than three; they are apart where their products
-    are normalized apart. The projection comes last.
+    are normalized apart. Then come the projection, or the blocks of heads.
     """
     stack = [params.w_x, params.w_h] if isinstance(params, LSTMParams) else [params.w_x]
     if params.norm is None:
         stack = [jnp.concatenate(stack if params.b is None else [*stack, params.b[None]])]
+    if isinstance(params, BlockDiagonalParams):
+        return [*stack, params.w_h]
     return stack if params.projection is None else [*stack, params.projection]
 
 
@@ -83,11 +85,12 @@ def gradient_products(
     """
     lead = x.shape[:-1]
     x, h_seen, gradients = jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), (x, h_seen, gradients))
-    d_weights = [
-        jnp.dot(a.T.astype(w.dtype), d.astype(w.dtype))
-        for w, (a, d) in zip(weights, _factors(params, x, h_seen, gradients), strict=True)
-    ]
-    d_z_x = gradients.z[0] if isinstance(gradients.z, tuple) else gradients.z
+    d_z_x, d_z_h = gradients.z if isinstance(gradients.z, tuple) else (gradients.z, gradients.z)
+    factors = _factors(params, x, h_seen, gradients)
+    d_weights = [jnp.dot(a.T.astype(w.dtype), d.astype(w.dtype)) for w, (a, d) in zip(weights, factors, strict=False)]
+    if isinstance(params, BlockDiagonalParams):
+        _, pull = jax.vjp(lambda w_h: recurrent(params._replace(w_h=w_h), h_seen.astype(w_h.dtype)), weights[-1])
+        d_weights += pull(d_z_h.astype(weights[-1].dtype))
     d_x = dot(d_z_x, params.w_x.T).astype(x.dtype)
     return d_weights, d_x.reshape(*lead, d_x.shape[-1])
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jax_lstm._cell import products, update, wide_dtype
 from jax_lstm._step import Shared, Steps, begin_step, finish_step, zero_invalid
-from jax_lstm._types import Carry, LSTMParams, Params, Trace
+from jax_lstm._types import Carry, LSTMParams, Params, Trace, is_exponential
 from jax_lstm.schedules._products import Layout, StepGradients, elementwise_vectors, product_in_loop
 
 
@@ -50,7 +50,8 @@ class Elementwise(NamedTuple):
 def from_gates_alone(params: Params) -> bool:
     """Whether the update can be differentiated from the gates, without the pre-activations."""
     bounded = params.clip is not None and params.clip.gates is not None
-    return params.norm is None and not bounded and params.w_x.dtype.itemsize >= 4  # half-precision gates are rounded
+    plain = params.norm is None and not bounded and not is_exponential(params)
+    return plain and params.w_x.dtype.itemsize >= 4  # half-precision gates are rounded
 
 
 def elementwise(params: Params, shared: Shared, batch: tuple[int, ...]) -> Elementwise:
@@ -118,7 +119,7 @@ def step_transpose(
         if by_w_h is not None:
             d_products = None
             d_h_seen = by_w_h(d_z if params.norm is None else d_z[1]).astype(h_seen.dtype)
-        else:  # a diagonal recurrence is by element
+        else:  # by element, or by heads
             _, pull_products = jax.vjp(
                 lambda acting, h: products(params._replace(**acting.vectors), now.x, h), acting, h_seen
             )

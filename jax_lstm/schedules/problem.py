@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm._step import Shared, Steps
-from jax_lstm._types import DiagonalParams, Params
+from jax_lstm._types import BlockDiagonalParams, DiagonalParams, Params, is_exponential
 
 
 class Problem(NamedTuple):
@@ -21,8 +21,8 @@ class Problem(NamedTuple):
         features, hidden, out: the sizes of the layer.
         dtype: of parameters, inputs and results.
         platform: "cpu", "gpu" or "tpu".
-        variant: those of "diagonal", "no bias", "peephole", "projection", "norm", "coupled", "clip cell" and "clip
-            gates" that hold.
+        variant: those of "diagonal", "heads", "exponential", "no bias", "peephole", "projection", "norm", "coupled",
+            "clip cell" and "clip gates" that hold.
         options: those of "lengths", "mask", "resets", "reset_to", "recurrent_mask" and "zoneout" that are given.
         reverse: whether the steps are taken from the last to the first.
     """
@@ -52,6 +52,10 @@ def describe(params: Params, shared: Shared, steps: Steps, *, reverse: bool, pla
     variant = {name for name in names if getattr(params, name) is not None} | set(bounds)
     if isinstance(params, DiagonalParams):
         variant.add("diagonal")
+    if isinstance(params, BlockDiagonalParams):
+        variant.add("heads")
+    if is_exponential(params):
+        variant.add("exponential")
     if params.b is None:
         variant.add("no bias")
     options = {

@@ -111,7 +111,8 @@ def layout(problem: Problem) -> Layout:
     """
     rows = problem.rows
     size = _bytes_of_weights(problem)
-    if problem.platform != "cpu" or rows is None or rows < LEFT_ROWS.start or size < LARGE_BYTES:
+    restricted = problem.variant & {"diagonal", "heads"}  # has no matrix of all units in its loop
+    if restricted or problem.platform != "cpu" or rows is None or rows < LEFT_ROWS.start or size < LARGE_BYTES:
         return "plain"
     return "weights left" if rows in LEFT_ROWS and size >= MANY_BYTES else "halves"
 
