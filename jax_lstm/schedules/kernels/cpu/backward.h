@@ -5,7 +5,7 @@
 //     d_z = d_c' g i (1 - i),  d_c' c f (1 - f),  d_c' i (1 - g^2),  d_h' tanh(c') o (1 - o)
 //     d_c = d_c' f
 //
-// A tile takes up to TILE rows and up to four panels of units. The d_z of many rows and steps are gathered, with the [x, h, 1] that
+// A tile takes up to TILE rows and up to COLUMNS panels of units. The d_z of many rows and steps are gathered, with the [x, h, 1] that
 // they belong to, before the gradients of weights and inputs are made of them, while they are in the cache:
 //
 //     d_W = [x, h, 1]^T d_z,  d_x = d_z W_x^T
@@ -39,21 +39,21 @@ INLINE long room_for(long rows) { return rows > GATHERED ? rows : GATHERED; }
 
 long backward_weights(const Problem &q) {
   const long few = q.features <= FEW_FEATURES;
-  return q.panels * WIDE * (blocks(q.hidden, WIDE) * WIDE + (few ? q.features : blocks(q.features, WIDE) * WIDE));
+  return q.panels * WIDE * (blocks(q.hidden, SPAN) * SPAN + (few ? q.features : blocks(q.features, SPAN) * SPAN));
 }
 
-// w (rows, 4 hidden) transposed: [block of WIDE rows][panel][gate][unit][WIDE], zero beyond the last row and unit
+// w (rows, 4 hidden) transposed: [block of SPAN rows][panel][gate][unit][SPAN], zero beyond the last row and unit
 float *pack_transposed(const Problem &q, const float *w, long rows, float *packed) {
-  memset(packed, 0, blocks(rows, WIDE) * q.panels * WIDE * WIDE * sizeof(float));
-  for (long block = 0; block < blocks(rows, WIDE); block++)
+  memset(packed, 0, blocks(rows, SPAN) * q.panels * WIDE * SPAN * sizeof(float));
+  for (long block = 0; block < blocks(rows, SPAN); block++)
     for (long gate = 0; gate < 4; gate++)
       for (long unit = 0; unit < q.hidden; unit++) {
-        const long place = unit / UNITS * WIDE + gate * UNITS + unit % UNITS, first = block * WIDE;
-        float *line = packed + (block * q.panels * WIDE + place) * WIDE;
+        const long place = unit / UNITS * WIDE + gate * UNITS + unit % UNITS, first = block * SPAN;
+        float *line = packed + (block * q.panels * WIDE + place) * SPAN;
         const float *column = w + first * 4 * q.hidden + gate * q.hidden + unit;
-        for (long row = 0; row < least(WIDE, rows - first); row++) line[row] = column[row * 4 * q.hidden];
+        for (long row = 0; row < least(SPAN, rows - first); row++) line[row] = column[row * 4 * q.hidden];
       }
-  return packed + blocks(rows, WIDE) * q.panels * WIDE * WIDE;
+  return packed + blocks(rows, SPAN) * q.panels * WIDE * SPAN;
 }
 
 void pack_backward(const Problem &q, const float *w_x, const float *w_h, float *packed) {
@@ -68,15 +68,15 @@ void pack_backward(const Problem &q, const float *w_x, const float *w_h, float *
         store(packed, load(w_x + (4 * k + gate) * q.hidden + p * UNITS, q.hidden - p * UNITS));
 }
 
-// The gradient of the hidden states that the rows' steps after saw, for a block of WIDE units.
+// The gradient of the hidden states that the rows' steps after saw, for a block of SPAN units.
 template <int M, int N> INLINE void times_w_h(const Pass &pass, BackwardRow *const *rows, long block, Vector (&d_seen)[M][N]) {
   UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < N; j++) d_seen[m][j] = (Vector){};
   bool any = false;
   for (int m = 0; m < M; m++) any |= rows[m]->after != pass.nowhere();
-  const float *w = pass.w_h + block * pass.q.panels * WIDE * WIDE, *a[M];
-  for (long p = 0; any && p < pass.q.panels; p++, w += WIDE * WIDE) {
+  const float *w = pass.w_h + block * pass.q.panels * WIDE * SPAN, *a[M];
+  for (long p = 0; any && p < pass.q.panels; p++, w += WIDE * SPAN) {
     for (int m = 0; m < M; m++) a[m] = pass.at(p, rows[m]->after);
-    multiply(d_seen, a, 1, w, WIDE, WIDE);
+    multiply(d_seen, a, 1, w, SPAN, WIDE);
   }
 }
 
@@ -86,11 +86,11 @@ __attribute__((noinline)) void step_tile(const Pass &pass, BackwardRow *const *r
   const Problem &q = pass.q;
   Vector d_seen[M][N];
   times_w_h(pass, rows, block, d_seen);
-  UNROLL for (int m = 0; m < M; m++) {
+  for (int m = 0; m < M; m++) {
     BackwardRow &row = *rows[m];
     UNROLL for (int j = 0; j < N; j++) {
-      const long u = block * WIDE + j * UNITS, left = q.hidden - u;
-      const float *kept = row.kept + t * q.kept_step + (block * 4 + j) * q.kept_panel;
+      const long u = block * SPAN + j * UNITS, left = q.hidden - u;
+      const float *kept = row.kept + t * q.kept_step + (block * COLUMNS + j) * q.kept_panel;
       Vector i = load(kept), f = load(kept + UNITS), g = load(kept + 2 * UNITS), o = load(kept + 3 * UNITS);
       Vector c = load(kept + 4 * UNITS);
       Quotient shown = tanh_parts(f * c + i * g);
@@ -105,7 +105,7 @@ __attribute__((noinline)) void step_tile(const Pass &pass, BackwardRow *const *r
       if (row.d_hs) d_h += load(row.d_hs + t * q.h_step + u, left);
       if (row.last && row.d_h_last) d_h += load(row.d_h_last + u, left);
       Vector d_c = load(row.d_c + u) + d_h * o * (1.f - tanh_c * tanh_c);
-      float *d_z = pass.at(block * 4 + j, place + m);
+      float *d_z = pass.at(block * COLUMNS + j, place + m);
       store(d_z, d_c * g * (i - i * i));
       store(d_z + UNITS, d_c * c * (f - f * f));
       store(d_z + 2 * UNITS, d_c * i * (1.f - g * g));
@@ -125,7 +125,7 @@ __attribute__((noinline)) void start_tile(const Pass &pass, BackwardRow *const *
     const float *h = at_reset ? row.h_reset : row.h_first;
     float *d_start = at_reset ? row.d_h_reset : row.d_h_first;
     UNROLL for (int j = 0; j < N; j++) {
-      const long u = block * WIDE + j * UNITS, left = pass.q.hidden - u;
+      const long u = block * SPAN + j * UNITS, left = pass.q.hidden - u;
       Vector d_h = d_seen[m][j];
       if (row.recurrent_mask) {
         if (row.d_recurrent_mask) {
@@ -141,18 +141,18 @@ __attribute__((noinline)) void start_tile(const Pass &pass, BackwardRow *const *
 }
 
 template <int N> void step_block(const Pass &pass, long n, long t, long block, long place) {
-  static void (*const tile[])(const Pass &, BackwardRow *const *, long, long, long) = TABLE(step_tile, , N);
+  static void (*const tile[])(const Pass &, BackwardRow *const *, long, long, long) = BY_ROWS(step_tile, , N);
   IN_TILES(n, tile, pass, pass.running + s, t, block, place + s)
 }
 template <int N> void start_block(const Pass &pass, long n, long at_reset, long block, long) {
-  static void (*const tile[])(const Pass &, BackwardRow *const *, long, long, long) = TABLE(start_tile, , N);
+  static void (*const tile[])(const Pass &, BackwardRow *const *, long, long, long) = BY_ROWS(start_tile, , N);
   IN_TILES(n, tile, pass, pass.running + s, at_reset, block, 0)
 }
 
 typedef void Block(const Pass &, long, long, long, long);
-void for_blocks(Block *const (&of_panels)[4], const Pass &pass, long n, long t, long place) {
-  for (long block = 0; block < blocks(pass.q.panels, 4); block++)
-    of_panels[least(4, pass.q.panels - block * 4) - 1](pass, n, t, block, place);
+void for_blocks(Block *const (&of_panels)[5], const Pass &pass, long n, long t, long place) {
+  for (long block = 0; block < blocks(pass.q.panels, COLUMNS); block++)
+    of_panels[least(COLUMNS, pass.q.panels - block * COLUMNS)](pass, n, t, block, place);
 }
 
 // The hidden state that the row's step `step` saw, before its mask; null for zeros.

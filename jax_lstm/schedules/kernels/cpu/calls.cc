@@ -75,6 +75,15 @@ Rows rows_of(const Call &call, long i) {
   return {begin, 1, end - begin};
 }
 
+const long LINE = 64;  // bytes of a cache line: no vector of what begins at one lies in two
+
+long in_lines(long bytes) { return (bytes + LINE - 1) / LINE * LINE; }
+
+void *allocate(long bytes) {
+  void *memory;
+  return posix_memalign(&memory, LINE, bytes) ? nullptr : memory;
+}
+
 XLA_FFI_Error *refuse(XLA_FFI_CallFrame *frame, const char *message, XLA_FFI_Error_Code code) {
   XLA_FFI_Error_Create_Args error = {XLA_FFI_Error_Create_Args_STRUCT_SIZE, nullptr, message, code};
   return frame->api->XLA_FFI_Error_Create(&error);
@@ -100,10 +109,11 @@ struct Forward : Call {
 void run_forward(void *argument, long piece) {
   Forward &call = *(Forward *)argument;
   const Problem &q = call.q;
-  const long set = piece / call.pieces, H = q.hidden, head = sizeof(ForwardRow);
+  const long set = piece / call.pieces, H = q.hidden;
   const Rows mine = rows_of(call, piece % call.pieces);
   if (mine.count == 0) return;
-  char *memory = (char *)malloc(mine.count * head + kernels->forward_scratch(q, mine.count) * sizeof(float));
+  const long head = in_lines(mine.count * sizeof(ForwardRow));
+  char *memory = (char *)allocate(head + kernels->forward_scratch(q, mine.count) * sizeof(float));
   if (!memory) {
     __atomic_store_n(&call.out_of_memory, true, __ATOMIC_RELAXED);
     return;
@@ -125,7 +135,7 @@ void run_forward(void *argument, long piece) {
                {nullptr, nullptr},
                nullptr};
   }
-  kernels->forward(q, call.packed + (call.shared ? 0 : set * call.packed_size), rows, mine.count, (float *)(memory + mine.count * head));
+  kernels->forward(q, call.packed + (call.shared ? 0 : set * call.packed_size), rows, mine.count, (float *)(memory + head));
   free(memory);
 }
 
@@ -143,11 +153,12 @@ void zero(float *p, long n) {
 void run_backward(void *argument, long piece) {
   Backward &call = *(Backward *)argument;
   const Problem &q = call.q;
-  const long g = piece / call.pieces, H = q.hidden, head = sizeof(BackwardRow);
+  const long g = piece / call.pieces, H = q.hidden;
   float *gradient = call.gradients + piece * kernels->gradient_size(q);
   const Rows mine = rows_of(call, piece % call.pieces);
   if (mine.count == 0) return zero(gradient, kernels->gradient_size(q));
-  char *memory = (char *)malloc(mine.count * head + kernels->backward_scratch(q, mine.count) * sizeof(float));
+  const long head = in_lines(mine.count * sizeof(BackwardRow));
+  char *memory = (char *)allocate(head + kernels->backward_scratch(q, mine.count) * sizeof(float));
   if (!memory) {
     __atomic_store_n(&call.out_of_memory, true, __ATOMIC_RELAXED);
     return;
@@ -176,7 +187,7 @@ void run_backward(void *argument, long piece) {
                true};
     zero(rows[k].d_h_reset, H), zero(rows[k].d_c_reset, H), zero(rows[k].d_recurrent_mask, H);
   }
-  kernels->backward(q, call.packed + (call.shared ? 0 : g * call.packed_size), rows, mine.count, gradient, (float *)(memory + mine.count * head));
+  kernels->backward(q, call.packed + (call.shared ? 0 : g * call.packed_size), rows, mine.count, gradient, (float *)(memory + head));
   free(memory);
 }
 
@@ -225,7 +236,7 @@ EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
   call.rows = call.shared ? in.groups * B : B;
   split(frame, call);
   call.packed_size = kernels->forward_weights(q);
-  call.packed = (float *)malloc(call.sets * call.packed_size * sizeof(float) + 1);
+  call.packed = (float *)allocate(call.sets * call.packed_size * sizeof(float) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
   in_pieces(frame, call.sets, pack_set, &call);
   in_pieces(frame, call.sets * call.pieces, run_forward, &call);
@@ -281,7 +292,7 @@ EXPORT XLA_FFI_Error *jax_lstm_backward(XLA_FFI_CallFrame *frame) {
   call.packed_size = kernels->backward_weights(q);
   const long packed_sets = call.shared ? 1 : call.sets, pieces = call.sets * call.pieces;
   const long floats = packed_sets * call.packed_size + pieces * kernels->gradient_size(q);
-  call.packed = (float *)malloc(floats * sizeof(float) + 1);
+  call.packed = (float *)allocate(floats * sizeof(float) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
   call.gradients = call.packed + packed_sets * call.packed_size;
   in_pieces(frame, packed_sets, pack_set, &call);

@@ -13,28 +13,33 @@ namespace {
 
 long forward_weights(const Problem &q) { return q.panels * (1 + q.features + q.hidden) * WIDE; }
 
-// [panel][b, then the rows of W_x, then of W_h][gate][unit], zero beyond the last unit
+// [panel][SPAN's gates][b, then the rows of W_x, then of W_h][gate][unit], zero beyond the last unit
 void pack_forward(const Problem &q, const float *w_x, const float *w_h, const float *b, float *packed) {
   for (long p = 0; p < q.panels; p++)
-    for (long k = -1; k < q.features + q.hidden; k++) {
-      const float *row = k < 0 ? b : k < q.features ? w_x + k * 4 * q.hidden : w_h + (k - q.features) * 4 * q.hidden;
-      for (long gate = 0; gate < 4; gate++, packed += UNITS)
-        store(packed, row ? load(row + gate * q.hidden + p * UNITS, q.hidden - p * UNITS) : (Vector){});
-    }
+    for (long first = 0; first < 4; first += COLUMNS)
+      for (long k = -1; k < q.features + q.hidden; k++) {
+        const float *row = k < 0 ? b : k < q.features ? w_x + k * 4 * q.hidden : w_h + (k - q.features) * 4 * q.hidden;
+        for (long gate = first; gate < first + COLUMNS; gate++, packed += UNITS)
+          store(packed, row ? load(row + gate * q.hidden + p * UNITS, q.hidden - p * UNITS) : (Vector){});
+      }
 }
 
 template <int M>
 __attribute__((noinline)) void forward_tile(const Problem &q, const float *packed, ForwardRow *const *rows, long t, long p) {
   Vector z[M][4];
   const float *a[M], *w = packed + p * (1 + q.features + q.hidden) * WIDE;
-  UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < 4; j++) z[m][j] = load(w + j * UNITS);
-  for (int m = 0; m < M; m++) a[m] = rows[m]->x + t * q.x_step;
-  multiply(z, a, 1, w + WIDE, WIDE, q.features);
-  for (int m = 0; m < M; m++) a[m] = rows[m]->seen[0];
-  multiply(z, a, 1, w + WIDE + q.features * WIDE, WIDE, q.hidden);
+  UNROLL for (int first = 0; first < 4; first += COLUMNS, w += (1 + q.features + q.hidden) * SPAN) {
+    Vector sum[M][COLUMNS];
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < COLUMNS; j++) sum[m][j] = load(w + j * UNITS);
+    for (int m = 0; m < M; m++) a[m] = rows[m]->x + t * q.x_step;
+    multiply(sum, a, 1, w + SPAN, SPAN, q.features);
+    for (int m = 0; m < M; m++) a[m] = rows[m]->seen[0];
+    multiply(sum, a, 1, w + SPAN + q.features * SPAN, SPAN, q.hidden);
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < COLUMNS; j++) z[m][first + j] = sum[m][j];
+  }
 
   const long u = p * UNITS, left = q.hidden - u;
-  UNROLL for (int m = 0; m < M; m++) {
+  for (int m = 0; m < M; m++) {
     ForwardRow &row = *rows[m];
     // three quotients, i = 1 / i_, f = 1 / f_ and g = above / below, by one division
     Vector i_ = sigmoid_below(z[m][0]), f_ = sigmoid_below(z[m][1]);
@@ -78,7 +83,7 @@ void start_from(const Problem &q, ForwardRow &row, const float *h, const float *
 long forward_scratch(const Problem &q, long rows) { return 3 * rows * padded(q) + rows * 2 + 16; }
 
 void forward(const Problem &q, const float *packed, ForwardRow *rows, long count, float *scratch) {
-  static void (*const tile[])(const Problem &, const float *, ForwardRow *const *, long, long) = TABLE(forward_tile);
+  static void (*const tile[])(const Problem &, const float *, ForwardRow *const *, long, long) = BY_ROWS(forward_tile);
   memset(scratch, 0, 3 * count * padded(q) * sizeof(float));
   ForwardRow **running = (ForwardRow **)(scratch + 3 * count * padded(q));
   for (long r = 0; r < count; r++) {

@@ -18,15 +18,15 @@ void part(const Pass &pass, BackwardRow &row) {
 }
 
 void backward(const Problem &q, const float *packed, BackwardRow *rows, long count, float *gradient, float *scratch) {
-  static Block *const steps[] = {step_block<1>, step_block<2>, step_block<3>, step_block<4>};
-  static Block *const starts[] = {start_block<1>, start_block<2>, start_block<3>, start_block<4>};
-  Pass pass = {q, packed, packed + blocks(q.hidden, WIDE) * q.panels * WIDE * WIDE, rows, count, room_for(count)};
-  float *d_c = scratch, *end = scratch + count * padded(q);
-  pass.d_x = (float **)end, end += 2 * pass.room;
-  pass.running = (BackwardRow **)end, end += 2 * count;
-  pass.line = end, end += factor_blocks(q) * TILE;
+  static Block *const steps[] = BY_COLUMNS(step_block), *const starts[] = BY_COLUMNS(start_block);
+  Pass pass = {q, packed, packed + blocks(q.hidden, SPAN) * q.panels * WIDE * SPAN, rows, count, room_for(count)};
+  // vectors first, as the scratch begins at a cache line
+  pass.d_z = scratch;
+  float *d_c = scratch + q.panels * (pass.chunk() + pass.room) * WIDE, *end = d_c + count * padded(q);
   pass.factors = end, end += factor_blocks(q) * TILE * pass.room;
-  pass.d_z = end;
+  pass.line = end, end += factor_blocks(q) * TILE;
+  pass.d_x = (float **)end, end += 2 * pass.room;
+  pass.running = (BackwardRow **)end;
   memset(pass.line, 0, factor_blocks(q) * TILE * sizeof(float));
   memset(gradient, 0, gradient_size(q) * sizeof(float));
   memset(d_c, 0, count * padded(q) * sizeof(float));

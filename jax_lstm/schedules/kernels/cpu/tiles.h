@@ -23,9 +23,10 @@ INLINE bool reset(const Problem &q, const Flags &flags, long t) { return flags.r
     tile[e - s](__VA_ARGS__);                                                    \
   }
 
-// A template's instances for 1 to TILE rows
-#define TABLE(tile, ...)                                                                                                             \
-  {                                                                                                                                  \
-    nullptr, tile<1 __VA_ARGS__>, tile<2 __VA_ARGS__>, tile<3 __VA_ARGS__>, tile<(TILE > 3 ? 4 : 1)__VA_ARGS__>,                       \
-        tile<(TILE > 3 ? 5 : 1)__VA_ARGS__>, tile<(TILE > 3 ? 6 : 1)__VA_ARGS__>                                                      \
+// A template's instances for 1 to TILE rows, and for 1 to COLUMNS columns
+#define BY_ROWS(tile, ...)                                                                                                        \
+  {                                                                                                                               \
+    nullptr, tile<1 __VA_ARGS__>, tile<2 __VA_ARGS__>, tile<3 __VA_ARGS__>, tile<4 __VA_ARGS__>, tile<5 __VA_ARGS__>,              \
+        tile<6 __VA_ARGS__>                                                                                                       \
   }
+#define BY_COLUMNS(block) {nullptr, block<1>, block<2>, block<(COLUMNS > 2 ? 3 : 1)>, block<(COLUMNS > 2 ? 4 : 1)>}

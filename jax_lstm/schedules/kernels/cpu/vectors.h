@@ -14,8 +14,11 @@ typedef int Integers __attribute__((vector_size(BYTES)));
 typedef float Unaligned __attribute__((vector_size(BYTES), aligned(4), may_alias));
 
 constexpr long UNITS = BYTES / 4;
-constexpr long WIDE = 4 * UNITS;             // the width of a tile, and of a panel's four gates
-constexpr int TILE = BYTES == 32 ? 3 : 6;    // its rows: TILE * 4 sums and the factors fill 16 registers with AVX2, else 32
+constexpr long WIDE = 4 * UNITS;  // a panel's four gates
+// A tile: its rows, its columns of vectors, and how many floats these are. The sums and the factors fill the registers, 16 with AVX2, else
+// 32; few columns for many rows, rather than the reverse, as the weights come from further away than the rows.
+constexpr int TILE = 6, COLUMNS = BYTES == 32 ? 2 : 4;
+constexpr long SPAN = COLUMNS * UNITS;
 
 INLINE long least(long a, long b) { return a < b ? a : b; }
 INLINE long blocks(long n, long size) { return (n + size - 1) / size; }
@@ -38,16 +41,16 @@ INLINE void store(float *p, Vector v, long n) {
 // sum[m][j] += sum over k of a[m][k * stride] * w[k][j], for `wide` floats from one row of w to the next
 template <int M, int N> INLINE void multiply(Vector (&sum)[M][N], const float *const (&a)[M], long stride, const float *w, long wide, long K) {
   long k = 0;
-  // few sums wait for each other: even and odd k apart
+  // few sums wait for each other: several of them, over every so many k
   if constexpr (M * N < 8) {
-    Vector odd[M][N] = {};
-    for (; k + 2 <= K; k += 2, w += 2 * wide)
-      UNROLL for (int m = 0; m < M; m++)
-        UNROLL for (int j = 0; j < N; j++) {
-          sum[m][j] += a[m][k * stride] * load(w + j * UNITS);
-          odd[m][j] += a[m][(k + 1) * stride] * load(w + wide + j * UNITS);
-        }
-    UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < N; j++) sum[m][j] += odd[m][j];
+    constexpr int APART = M * N < 4 ? 4 : 2;
+    Vector part[APART][M][N] = {};
+    for (; k + APART <= K; k += APART, w += APART * wide)
+      UNROLL for (int i = 0; i < APART; i++)
+        UNROLL for (int m = 0; m < M; m++)
+          UNROLL for (int j = 0; j < N; j++) part[i][m][j] += a[m][(k + i) * stride] * load(w + i * wide + j * UNITS);
+    UNROLL for (int i = 0; i < APART; i++)
+      UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < N; j++) sum[m][j] += part[i][m][j];
   }
   for (; k < K; k++, w += wide) {
     Vector row[N];

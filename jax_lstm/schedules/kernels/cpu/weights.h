@@ -7,34 +7,34 @@ namespace {
 long gradient_size(const Problem &q) { return factor_blocks(q) * TILE * q.panels * WIDE; }
 
 // gradient[k][panel][gate][unit] += sum over places of [x, h, 1][k] d_z
-__attribute__((noinline)) void weight_tile(const Pass &pass, long block, long p, float *gradient) {
-  Vector sum[TILE][4];
+__attribute__((noinline)) void weight_tile(const Pass &pass, long block, long p, long gate, float *gradient) {
+  Vector sum[TILE][COLUMNS];
   const long wide = pass.q.panels * WIDE;
-  gradient += block * TILE * wide + p * WIDE;
-  UNROLL for (int m = 0; m < TILE; m++) UNROLL for (int j = 0; j < 4; j++) sum[m][j] = load(gradient + m * wide + j * UNITS);
+  gradient += block * TILE * wide + p * WIDE + gate * UNITS;
+  UNROLL for (int m = 0; m < TILE; m++) UNROLL for (int j = 0; j < COLUMNS; j++) sum[m][j] = load(gradient + m * wide + j * UNITS);
   const float *a[TILE];
   for (int m = 0; m < TILE; m++) a[m] = pass.factors + block * pass.room * TILE + m;
-  multiply(sum, a, TILE, pass.at(p, pass.chunk()), WIDE, pass.used);
-  UNROLL for (int m = 0; m < TILE; m++) UNROLL for (int j = 0; j < 4; j++) store(gradient + m * wide + j * UNITS, sum[m][j]);
+  multiply(sum, a, TILE, pass.at(p, pass.chunk()) + gate * UNITS, WIDE, pass.used);
+  UNROLL for (int m = 0; m < TILE; m++) UNROLL for (int j = 0; j < COLUMNS; j++) store(gradient + m * wide + j * UNITS, sum[m][j]);
 }
 
 template <int M, int N> __attribute__((noinline)) void input_tile(const Pass &pass, long n, long block) {
   const Problem &q = pass.q;
   Vector sum[M][N] = {};
-  const float *w = pass.w_x + block * q.panels * WIDE * WIDE, *a[M];
-  for (long p = 0; p < q.panels; p++, w += WIDE * WIDE) {
+  const float *w = pass.w_x + block * q.panels * WIDE * SPAN, *a[M];
+  for (long p = 0; p < q.panels; p++, w += WIDE * SPAN) {
     for (int m = 0; m < M; m++) a[m] = pass.at(p, pass.chunk() + n + m);
-    multiply(sum, a, 1, w, WIDE, WIDE);
+    multiply(sum, a, 1, w, SPAN, WIDE);
   }
   for (int m = 0; m < M; m++)
     for (int j = 0; j < N; j++) {
-      const long k = block * WIDE + j * UNITS;
+      const long k = block * SPAN + j * UNITS;
       store(pass.d_x[n + m] + k, sum[m][j], q.features - k);
     }
 }
 
 template <int N> void input_block(const Pass &pass, long block) {
-  constexpr int M = N <= 2 ? 2 * TILE : TILE;
+  constexpr int M = COLUMNS > 2 && N <= 2 || N == 1 ? 2 * TILE : TILE;
   long n = 0;
   for (; n + M <= pass.used; n += M) input_tile<M, N>(pass, n, block);
   for (; n < pass.used; n++) input_tile<1, N>(pass, n, block);
@@ -59,12 +59,13 @@ void few_inputs(const Pass &pass) {
 void finish_chunk(Pass &pass, float *gradient) {
   const Problem &q = pass.q;
   for (long p = 0; p < q.panels; p++)
-    for (long block = 0; block < factor_blocks(q); block++) weight_tile(pass, block, p, gradient);
-  static void (*const of_vectors[])(const Pass &, long) = {input_block<1>, input_block<2>, input_block<3>, input_block<4>};
+    for (long gate = 0; gate < 4; gate += COLUMNS)
+      for (long block = 0; block < factor_blocks(q); block++) weight_tile(pass, block, p, gate, gradient);
+  static void (*const of_vectors[])(const Pass &, long) = BY_COLUMNS(input_block);
   if (pass.rows->d_x && q.features <= FEW_FEATURES) few_inputs(pass);
   else if (pass.rows->d_x)
-    for (long block = 0; block < blocks(q.features, WIDE); block++)
-      of_vectors[least(4, blocks(q.features - block * WIDE, UNITS)) - 1](pass, block);
+    for (long block = 0; block < blocks(q.features, SPAN); block++)
+      of_vectors[least(COLUMNS, blocks(q.features - block * SPAN, UNITS))](pass, block);
   for (long r = 0; r < pass.count; r++)
     if (pass.rows[r].after >= pass.chunk()) {
       for (long p = 0; p < q.panels; p++) memcpy(pass.at(p, r), pass.at(p, pass.rows[r].after), WIDE * sizeof(float));
