@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from strategies import SCHEDULES
+from strategies import SCHEDULES, usually
 
 from jax_lstm import (
     Readout,
@@ -110,7 +110,18 @@ ENTRIES |= {
 }
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+USUAL = (
+    "lstm with lengths",
+    "trace",
+    "network_step",
+    "network with dropout",
+    "network in both directions",
+    "init_network",
+    "gradient by auto",
+)
+
+
+@pytest.mark.parametrize("name", usually(ENTRIES, USUAL))
 def test_one_compilation(name):
     entry = ENTRIES[name]
     first, *others = (values(seed) for seed in range(3))

@@ -11,7 +11,7 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EVERYTHING, LONG, Case, as_jax, by_oracle, calls, every_schedule, make_params
+from strategies import EVERYTHING, LONG, Case, as_jax, by_oracle, calls, every_schedule, make_params, usually
 
 from jax_lstm import LSTMParams, init, lstm, network, readout, trace
 from jax_lstm import Readout as Linear
@@ -84,7 +84,7 @@ def test_bfloat16_does_not_stall_over_many_features(schedule):
     np.testing.assert_allclose(to64(hs), exact, rtol=2 * HALF)
 
 
-@pytest.mark.parametrize("schedule", LONG)
+@pytest.mark.parametrize("schedule", usually(LONG, ("chunked",)))
 def test_bfloat16_gradients_do_not_stall_over_many_steps(schedule):
     """The gradient of a bias, a sum of as many terms as there are steps and rows, is right to a few bits, and in
     bfloat16.
@@ -104,7 +104,7 @@ def test_bfloat16_gradients_do_not_stall_over_many_steps(schedule):
         np.testing.assert_allclose(to64(one), to64(other), rtol=0, atol=0.03 * np.abs(to64(other)).max())
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.float64], ids=["bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", usually(("bfloat16", "float32", "float64"), ("bfloat16",)))
 def test_the_result_has_the_dtype_of_the_inputs(dtype):
     with jax.enable_x64(True):
         params = init(jax.random.key(0), 2, 3, peephole=True, norm=True, projection=3, dtype=dtype)

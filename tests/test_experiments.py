@@ -85,10 +85,8 @@ def test_the_readme_has_the_committed_results(name):
     assert (folder / "results.md").read_text() in (folder / "README.md").read_text()
 
 
-# the variants train both tasks of the other two
-@pytest.mark.parametrize(
-    "name", [*(pytest.param(name, marks=pytest.mark.exhaustive) for name in EXPERIMENTS[:2]), "variants"]
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_quick_form_writes_what_it_prints(name, tmp_path, capsys):
     module = importlib.import_module(f"experiments.{name}.__main__")
     module.main(["--quick", "--out", str(tmp_path)])
