@@ -74,10 +74,11 @@ def without_kernel(monkeypatch):
     jax.clear_caches()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("without_kernel")
 def test_a_short_sequence_has_no_loop_and_a_long_one_has():
-    for time, expected in ((rules.FEW_STEPS, 0), (rules.FEW_STEPS + 1, 2)):
-        assert (loops(gradient("auto").lower(layer(), jnp.ones((time, 1, 3))).as_text()) > 0) == (expected > 0)
+    for time, looped in ((rules.FEW_STEPS, False), (rules.FEW_STEPS + 1, True)):
+        assert (loops(gradient("auto").lower(layer(), jnp.ones((time, 1, 3))).as_text()) > 0) == looped
 
 
 @pytest.mark.usefixtures("without_kernel")
@@ -124,7 +125,7 @@ def test_the_options_of_a_call_are_part_of_the_problem(monkeypatch):
     assert second.options == {"mask"}
 
 
-@pytest.mark.parametrize("schedule", usually(["auto", *PORTABLE], ["auto", "chunked"]))
+@pytest.mark.parametrize("schedule", usually(["auto", *PORTABLE], ["auto"]))
 def test_a_symbolic_batch_and_other_platforms(schedule):
     """A program with a symbolic batch, exported for three platforms from a machine that has one of them."""
     params = layer()
