@@ -1,6 +1,7 @@
 // The two calls that XLA makes, through its plain C interface: they check the buffers, and spread the rows over the threads.
 #include "buffers.h"
 #include "kernel.h"
+#include "memory.h"
 #include "pool.h"
 #include "variants.h"
 
@@ -73,15 +74,6 @@ Rows rows_of(const Call &call, long i) {
   const long begin = call.rows * i / call.pieces, end = call.rows * (i + 1) / call.pieces;
   if (call.q.uneven) return {i, call.pieces, (call.rows - i + call.pieces - 1) / call.pieces};
   return {begin, 1, end - begin};
-}
-
-const long LINE = 64;  // bytes of a cache line: no vector of what begins at one lies in two
-
-long in_lines(long bytes) { return (bytes + LINE - 1) / LINE * LINE; }
-
-void *allocate(long bytes) {
-  void *memory;
-  return posix_memalign(&memory, LINE, bytes) ? nullptr : memory;
 }
 
 XLA_FFI_Error *refuse(XLA_FFI_CallFrame *frame, const char *message, XLA_FFI_Error_Code code) {

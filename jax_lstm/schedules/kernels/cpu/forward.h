@@ -39,6 +39,7 @@ __attribute__((noinline)) void forward_tile(const Problem &q, const float *packe
   }
 
   const long u = p * UNITS, left = q.hidden - u;
+  Vector o_[M], c_next[M];
   for (int m = 0; m < M; m++) {
     ForwardRow &row = *rows[m];
     // three quotients, i = 1 / i_, f = 1 / f_ and g = above / below, by one division
@@ -46,21 +47,26 @@ __attribute__((noinline)) void forward_tile(const Problem &q, const float *packe
     Quotient g_ = tanh_parts(z[m][2]);
     Vector inverse = 1.f / (i_ * f_ * g_.below);
     Vector i = f_ * g_.below * inverse, f = i_ * g_.below * inverse, g = g_.above * (i_ * f_ * inverse);
-    Vector c = load(row.c + u), c_next = f * c + i * g;
-    Vector o_ = sigmoid_below(z[m][3]);
-    Quotient shown = tanh_parts(c_next);
-    Vector inverse_o = 1.f / (o_ * shown.below), o = shown.below * inverse_o, h = o * (shown.above * (o_ * inverse_o));
-    store(row.c + u, c_next);
+    Vector c = load(row.c + u);
+    c_next[m] = f * c + i * g;
+    o_[m] = sigmoid_below(z[m][3]);
+    store(row.c + u, c_next[m]);
+    if (row.kept) {
+      float *kept = row.kept + t * q.kept_step + p * q.kept_panel;
+      store(kept, i), store(kept + UNITS, f), store(kept + 2 * UNITS, g), store(kept + 4 * UNITS, c);
+    }
+  }
+  for (int m = 0; m < M; m++) {
+    ForwardRow &row = *rows[m];
+    Quotient shown = tanh_parts(c_next[m]);
+    Vector inverse_o = 1.f / (o_[m] * shown.below), o = shown.below * inverse_o, h = o * (shown.above * (o_[m] * inverse_o));
     if (row.hs) store(row.hs + t * q.h_step + u, h, left);
     if (row.recurrent_mask) {
       store(row.h_last + u, h, left);
       h *= load(row.recurrent_mask + u, left);
     }
     store(row.seen[1] + u, h);
-    if (row.kept) {
-      float *kept = row.kept + t * q.kept_step + p * q.kept_panel;
-      store(kept, i), store(kept + UNITS, f), store(kept + 2 * UNITS, g), store(kept + 3 * UNITS, o), store(kept + 4 * UNITS, c);
-    }
+    if (row.kept) store(row.kept + t * q.kept_step + p * q.kept_panel + 3 * UNITS, o);
   }
 }
 
