@@ -14,8 +14,9 @@ namespace {
 long forward_weights(const Problem &q) { return q.panels * (1 + q.features + q.hidden) * WIDE; }
 
 // [panel][SPAN's gates][b, then the rows of W_x, then of W_h][gate][unit], zero beyond the last unit
-void pack_forward(const Problem &q, const float *w_x, const float *w_h, const float *b, float *packed) {
-  for (long p = 0; p < q.panels; p++)
+void pack_forward(const Problem &q, Part part, const float *w_x, const float *w_h, const float *b, float *packed) {
+  packed += part.begin(q.panels) * (1 + q.features + q.hidden) * WIDE;
+  for (long p = part.begin(q.panels); p < part.end(q.panels); p++)
     for (long first = 0; first < 4; first += COLUMNS)
       for (long k = -1; k < q.features + q.hidden; k++) {
         const float *row = k < 0 ? b : k < q.features ? w_x + k * 4 * q.hidden : w_h + (k - q.features) * 4 * q.hidden;

@@ -75,8 +75,9 @@ void finish_chunk(Pass &pass, float *gradient) {
 }
 
 // The sum of the pieces' gradients, in the layout of the parameters
-void add_gradients(const Problem &q, const float *gradients, long pieces, float *d_w_x, float *d_w_h, float *d_b) {
-  for (long k = 0; k <= q.features + q.hidden; k++) {
+void add_gradients(const Problem &q, Part part, const float *gradients, long pieces, float *d_w_x, float *d_w_h, float *d_b) {
+  const long rows = q.features + q.hidden + 1;
+  for (long k = part.begin(rows); k < part.end(rows); k++) {
     const long h = k - q.features;
     float *row = h < 0 ? d_w_x + k * 4 * q.hidden : h < q.hidden ? d_w_h + h * 4 * q.hidden : d_b;
     for (long p = 0; row && p < q.panels; p++)
