@@ -43,9 +43,10 @@ long backward_weights(const Problem &q) {
 }
 
 // w (rows, 4 hidden) transposed: [block of SPAN rows][panel][gate][unit][SPAN], zero beyond the last row and unit
-float *pack_transposed(const Problem &q, const float *w, long rows, float *packed) {
-  memset(packed, 0, blocks(rows, SPAN) * q.panels * WIDE * SPAN * sizeof(float));
-  for (long block = 0; block < blocks(rows, SPAN); block++)
+float *pack_transposed(const Problem &q, Part part, const float *w, long rows, float *packed) {
+  const long count = blocks(rows, SPAN), size = q.panels * WIDE * SPAN;
+  for (long block = part.begin(count); block < part.end(count); block++) {
+    memset(packed + block * size, 0, size * sizeof(float));
     for (long gate = 0; gate < 4; gate++)
       for (long unit = 0; unit < q.hidden; unit++) {
         const long place = unit / UNITS * WIDE + gate * UNITS + unit % UNITS, first = block * SPAN;
@@ -53,16 +54,18 @@ float *pack_transposed(const Problem &q, const float *w, long rows, float *packe
         const float *column = w + first * 4 * q.hidden + gate * q.hidden + unit;
         for (long row = 0; row < least(SPAN, rows - first); row++) line[row] = column[row * 4 * q.hidden];
       }
-  return packed + blocks(rows, SPAN) * q.panels * WIDE * SPAN;
+  }
+  return packed + count * size;
 }
 
-void pack_backward(const Problem &q, const float *w_x, const float *w_h, float *packed) {
-  packed = pack_transposed(q, w_h, q.hidden, packed);
+void pack_backward(const Problem &q, Part part, const float *w_x, const float *w_h, float *packed) {
+  packed = pack_transposed(q, part, w_h, q.hidden, packed);
   if (q.features > FEW_FEATURES) {
-    pack_transposed(q, w_x, q.features, packed);
+    pack_transposed(q, part, w_x, q.features, packed);
     return;
   }
-  for (long k = 0; k < q.features; k++)  // [feature][panel][gate][unit]
+  packed += part.begin(q.features) * q.panels * WIDE;
+  for (long k = part.begin(q.features); k < part.end(q.features); k++)  // [feature][panel][gate][unit]
     for (long p = 0; p < q.panels; p++)
       for (long gate = 0; gate < 4; gate++, packed += UNITS)
         store(packed, load(w_x + (4 * k + gate) * q.hidden + p * UNITS, q.hidden - p * UNITS));

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "memory.h"
 #include "xla/ffi/api/c_api.h"
 
 namespace {
@@ -80,7 +81,9 @@ struct Reader {
         fail("%s has size %ld in leading axis %ld, expected %ld", name, (long)b->dims[k], k, sizes[k]);
       if (b->dims[k] > 1) array.strides[k] = stride * size, array.shared = false;
     }
-    if (!failed()) array.data = (char *)b->data;
+    if (failed()) return array;
+    if (result) in_large_pages(b->data, stride * size);
+    array.data = (char *)b->data;
     return array;
   }
 

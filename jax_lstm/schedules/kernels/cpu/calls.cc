@@ -1,6 +1,7 @@
 // The two calls that XLA makes, through its plain C interface: they check the buffers, and spread the rows over the threads.
 #include "buffers.h"
 #include "kernel.h"
+#include "memory.h"
 #include "pool.h"
 #include "variants.h"
 
@@ -37,12 +38,14 @@ struct Call {
   }
 };
 
-void pack_set(void *argument, long set) {
+void pack(void *argument, long piece) {
   const Call &call = *(Call *)argument;
+  const long set = piece / call.pieces;
+  const Part part = {piece % call.pieces, call.pieces};
   float *packed = call.packed + set * call.packed_size;
   const float *w_x = call.in->of_group<float>(call.w_x, set), *w_h = call.in->of_group<float>(call.w_h, set);
-  if (call.backward) kernels->pack_backward(call.q, w_x, w_h, packed);
-  else kernels->pack_forward(call.q, w_x, w_h, call.in->of_group<float>(call.b, set), packed);
+  if (call.backward) kernels->pack_backward(call.q, part, w_x, w_h, packed);
+  else kernels->pack_forward(call.q, part, w_x, w_h, call.in->of_group<float>(call.b, set), packed);
 }
 
 // The sizes of a call, from its input and its recurrent weights; `x` stands first among the arguments, then w_x and w_h.
@@ -73,15 +76,6 @@ Rows rows_of(const Call &call, long i) {
   const long begin = call.rows * i / call.pieces, end = call.rows * (i + 1) / call.pieces;
   if (call.q.uneven) return {i, call.pieces, (call.rows - i + call.pieces - 1) / call.pieces};
   return {begin, 1, end - begin};
-}
-
-const long LINE = 64;  // bytes of a cache line: no vector of what begins at one lies in two
-
-long in_lines(long bytes) { return (bytes + LINE - 1) / LINE * LINE; }
-
-void *allocate(long bytes) {
-  void *memory;
-  return posix_memalign(&memory, LINE, bytes) ? nullptr : memory;
 }
 
 XLA_FFI_Error *refuse(XLA_FFI_CallFrame *frame, const char *message, XLA_FFI_Error_Code code) {
@@ -191,10 +185,11 @@ void run_backward(void *argument, long piece) {
   free(memory);
 }
 
-void add_set(void *argument, long g) {
+void add(void *argument, long piece) {
   const Backward &call = *(Backward *)argument;
+  const long g = piece / call.pieces;
   const float *gradients = call.gradients + g * call.pieces * kernels->gradient_size(call.q);
-  kernels->add_gradients(call.q, gradients, call.pieces, call.in->of_group<float>(call.d_w_x, g), call.in->of_group<float>(call.d_w_h, g),
+  kernels->add_gradients(call.q, {piece % call.pieces, call.pieces}, gradients, call.pieces, call.in->of_group<float>(call.d_w_x, g), call.in->of_group<float>(call.d_w_h, g),
                          call.in->of_group<float>(call.d_b, g));
 }
 
@@ -238,7 +233,7 @@ EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
   call.packed_size = kernels->forward_weights(q);
   call.packed = (float *)allocate(call.sets * call.packed_size * sizeof(float) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
-  in_pieces(frame, call.sets, pack_set, &call);
+  in_pieces(frame, call.sets * call.pieces, pack, &call);
   in_pieces(frame, call.sets * call.pieces, run_forward, &call);
   free(call.packed);
   return call.out_of_memory ? refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED) : nullptr;
@@ -295,9 +290,9 @@ EXPORT XLA_FFI_Error *jax_lstm_backward(XLA_FFI_CallFrame *frame) {
   call.packed = (float *)allocate(floats * sizeof(float) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
   call.gradients = call.packed + packed_sets * call.packed_size;
-  in_pieces(frame, packed_sets, pack_set, &call);
+  in_pieces(frame, packed_sets * call.pieces, pack, &call);
   in_pieces(frame, pieces, run_backward, &call);
-  if (!call.out_of_memory) in_pieces(frame, call.sets, add_set, &call);
+  if (!call.out_of_memory) in_pieces(frame, pieces, add, &call);
   free(call.packed);
   return call.out_of_memory ? refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED) : nullptr;
 }

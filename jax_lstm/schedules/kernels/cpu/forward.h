@@ -14,8 +14,9 @@ namespace {
 long forward_weights(const Problem &q) { return q.panels * (1 + q.features + q.hidden) * WIDE; }
 
 // [panel][SPAN's gates][b, then the rows of W_x, then of W_h][gate][unit], zero beyond the last unit
-void pack_forward(const Problem &q, const float *w_x, const float *w_h, const float *b, float *packed) {
-  for (long p = 0; p < q.panels; p++)
+void pack_forward(const Problem &q, Part part, const float *w_x, const float *w_h, const float *b, float *packed) {
+  packed += part.begin(q.panels) * (1 + q.features + q.hidden) * WIDE;
+  for (long p = part.begin(q.panels); p < part.end(q.panels); p++)
     for (long first = 0; first < 4; first += COLUMNS)
       for (long k = -1; k < q.features + q.hidden; k++) {
         const float *row = k < 0 ? b : k < q.features ? w_x + k * 4 * q.hidden : w_h + (k - q.features) * 4 * q.hidden;
@@ -39,6 +40,7 @@ __attribute__((noinline)) void forward_tile(const Problem &q, const float *packe
   }
 
   const long u = p * UNITS, left = q.hidden - u;
+  Vector o_[M], c_next[M];
   for (int m = 0; m < M; m++) {
     ForwardRow &row = *rows[m];
     // three quotients, i = 1 / i_, f = 1 / f_ and g = above / below, by one division
@@ -46,21 +48,26 @@ __attribute__((noinline)) void forward_tile(const Problem &q, const float *packe
     Quotient g_ = tanh_parts(z[m][2]);
     Vector inverse = 1.f / (i_ * f_ * g_.below);
     Vector i = f_ * g_.below * inverse, f = i_ * g_.below * inverse, g = g_.above * (i_ * f_ * inverse);
-    Vector c = load(row.c + u), c_next = f * c + i * g;
-    Vector o_ = sigmoid_below(z[m][3]);
-    Quotient shown = tanh_parts(c_next);
-    Vector inverse_o = 1.f / (o_ * shown.below), o = shown.below * inverse_o, h = o * (shown.above * (o_ * inverse_o));
-    store(row.c + u, c_next);
+    Vector c = load(row.c + u);
+    c_next[m] = f * c + i * g;
+    o_[m] = sigmoid_below(z[m][3]);
+    store(row.c + u, c_next[m]);
+    if (row.kept) {
+      float *kept = row.kept + t * q.kept_step + p * q.kept_panel;
+      store(kept, i), store(kept + UNITS, f), store(kept + 2 * UNITS, g), store(kept + 4 * UNITS, c);
+    }
+  }
+  for (int m = 0; m < M; m++) {
+    ForwardRow &row = *rows[m];
+    Quotient shown = tanh_parts(c_next[m]);
+    Vector inverse_o = 1.f / (o_[m] * shown.below), o = shown.below * inverse_o, h = o * (shown.above * (o_[m] * inverse_o));
     if (row.hs) store(row.hs + t * q.h_step + u, h, left);
     if (row.recurrent_mask) {
       store(row.h_last + u, h, left);
       h *= load(row.recurrent_mask + u, left);
     }
     store(row.seen[1] + u, h);
-    if (row.kept) {
-      float *kept = row.kept + t * q.kept_step + p * q.kept_panel;
-      store(kept, i), store(kept + UNITS, f), store(kept + 2 * UNITS, g), store(kept + 3 * UNITS, o), store(kept + 4 * UNITS, c);
-    }
+    if (row.kept) store(row.kept + t * q.kept_step + p * q.kept_panel + 3 * UNITS, o);
   }
 }
 

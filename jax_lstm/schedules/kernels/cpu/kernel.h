@@ -40,20 +40,27 @@ struct BackwardRow {
   bool last;  // no step has been taken after: the gradient of the last carry comes in here
 };
 
+// One of the parts into which work on the weights is cut, for the threads.
+struct Part {
+  long index, count;
+  long begin(long n) const { return n * index / count; }
+  long end(long n) const { return n * (index + 1) / count; }
+};
+
 // One instruction set's build. Sizes are in floats; `pieces` of a backward pass hold gradients of the weights apart.
 struct Kernels {
   const char *name;
   long units;
   long (*forward_weights)(const Problem &);
-  void (*pack_forward)(const Problem &, const float *w_x, const float *w_h, const float *b, float *packed);
+  void (*pack_forward)(const Problem &, Part, const float *w_x, const float *w_h, const float *b, float *packed);
   long (*forward_scratch)(const Problem &, long rows);
   void (*forward)(const Problem &, const float *packed, ForwardRow *rows, long count, float *scratch);
   long (*backward_weights)(const Problem &);
-  void (*pack_backward)(const Problem &, const float *w_x, const float *w_h, float *packed);
+  void (*pack_backward)(const Problem &, Part, const float *w_x, const float *w_h, float *packed);
   long (*backward_scratch)(const Problem &, long rows);
   long (*gradient_size)(const Problem &);
   void (*backward)(const Problem &, const float *packed, BackwardRow *rows, long count, float *gradient, float *scratch);
-  void (*add_gradients)(const Problem &, const float *gradients, long pieces, float *d_w_x, float *d_w_h, float *d_b);
+  void (*add_gradients)(const Problem &, Part, const float *gradients, long pieces, float *d_w_x, float *d_w_h, float *d_b);
   double (*multiply_add)(long times);  // as fast as the core can, for the share of the peak
   long multiply_adds;                  // of one of those times
 };

@@ -19,6 +19,7 @@ constexpr long WIDE = 4 * UNITS;  // a panel's four gates
 // 32; few columns for many rows, rather than the reverse, as the weights come from further away than the rows.
 constexpr int TILE = 6, COLUMNS = BYTES == 32 ? 2 : 4;
 constexpr long SPAN = COLUMNS * UNITS;
+constexpr long AHEAD = 16;  // rows of weights that are fetched ahead: the processor itself stops at the end of a page
 
 INLINE long least(long a, long b) { return a < b ? a : b; }
 INLINE long blocks(long n, long size) { return (n + size - 1) / size; }
@@ -54,6 +55,7 @@ template <int M, int N> INLINE void multiply(Vector (&sum)[M][N], const float *c
   }
   for (; k < K; k++, w += wide) {
     Vector row[N];
+    __builtin_prefetch(w + AHEAD * wide);
     UNROLL for (int j = 0; j < N; j++) row[j] = load(w + j * UNITS);
     UNROLL for (int m = 0; m < M; m++) {
       Vector factor = all(a[m][k * stride]);

@@ -4,18 +4,18 @@
 
 namespace {
 
-long gradient_size(const Problem &q) { return factor_blocks(q) * TILE * q.panels * WIDE; }
+INLINE long padded_factors(const Problem &q) { return factor_blocks(q) * TILE; }
+long gradient_size(const Problem &q) { return q.panels * padded_factors(q) * WIDE; }
 
-// gradient[k][panel][gate][unit] += sum over places of [x, h, 1][k] d_z
+// gradient[panel][SPAN's gates][k][gate][unit] += sum over places of [x, h, 1][k] d_z
 __attribute__((noinline)) void weight_tile(const Pass &pass, long block, long p, long gate, float *gradient) {
   Vector sum[TILE][COLUMNS];
-  const long wide = pass.q.panels * WIDE;
-  gradient += block * TILE * wide + p * WIDE + gate * UNITS;
-  UNROLL for (int m = 0; m < TILE; m++) UNROLL for (int j = 0; j < COLUMNS; j++) sum[m][j] = load(gradient + m * wide + j * UNITS);
+  gradient += p * padded_factors(pass.q) * WIDE + gate * padded_factors(pass.q) * UNITS + block * TILE * SPAN;
+  UNROLL for (int m = 0; m < TILE; m++) UNROLL for (int j = 0; j < COLUMNS; j++) sum[m][j] = load(gradient + m * SPAN + j * UNITS);
   const float *a[TILE];
   for (int m = 0; m < TILE; m++) a[m] = pass.factors + block * pass.room * TILE + m;
   multiply(sum, a, TILE, pass.at(p, pass.chunk()) + gate * UNITS, WIDE, pass.used);
-  UNROLL for (int m = 0; m < TILE; m++) UNROLL for (int j = 0; j < COLUMNS; j++) store(gradient + m * wide + j * UNITS, sum[m][j]);
+  UNROLL for (int m = 0; m < TILE; m++) UNROLL for (int j = 0; j < COLUMNS; j++) store(gradient + m * SPAN + j * UNITS, sum[m][j]);
 }
 
 template <int M, int N> __attribute__((noinline)) void input_tile(const Pass &pass, long n, long block) {
@@ -75,13 +75,15 @@ void finish_chunk(Pass &pass, float *gradient) {
 }
 
 // The sum of the pieces' gradients, in the layout of the parameters
-void add_gradients(const Problem &q, const float *gradients, long pieces, float *d_w_x, float *d_w_h, float *d_b) {
-  for (long k = 0; k <= q.features + q.hidden; k++) {
+void add_gradients(const Problem &q, Part part, const float *gradients, long pieces, float *d_w_x, float *d_w_h, float *d_b) {
+  const long rows = q.features + q.hidden + 1;
+  for (long k = part.begin(rows); k < part.end(rows); k++) {
     const long h = k - q.features;
     float *row = h < 0 ? d_w_x + k * 4 * q.hidden : h < q.hidden ? d_w_h + h * 4 * q.hidden : d_b;
     for (long p = 0; row && p < q.panels; p++)
       for (long gate = 0; gate < 4; gate++) {
-        const float *from = gradients + (k * q.panels + p) * WIDE + gate * UNITS;
+        const long group = p * (WIDE / SPAN) + gate / COLUMNS;
+        const float *from = gradients + (group * padded_factors(q) + k) * SPAN + gate % COLUMNS * UNITS;
         Vector sum = load(from);
         for (long piece = 1; piece < pieces; piece++) sum += load(from + piece * gradient_size(q));
         store(row + gate * q.hidden + p * UNITS, sum, q.hidden - p * UNITS);
