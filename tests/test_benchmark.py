@@ -93,6 +93,6 @@ def test_the_results_are_kept_as_they_were_measured(tmp_path):
 def test_a_page_has_ours_beside_one_other():
     row = "| small (32, 100, 8, 64) | 2 / 3 | 2 / 3 | 5 / 12.5 |"
     assert row in pages.beside("torch", "`torch.nn.LSTM`", results())
-    assert "this many times our time: 1.5 forward, 1.5 gradient" in pages.overview(results())
+    assert "takes this many times our time: 1.5 forward, 1.5 gradient" in pages.overview(results())
     with pytest.raises(ValueError, match="a page without the lines <!-- results -->"):
         pages.filled("no marks", "table")

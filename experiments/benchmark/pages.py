@@ -15,7 +15,6 @@ from experiments.benchmark.report import geometric_mean, number, table
 from experiments.report import BEGIN, END
 
 ROOT = Path(__file__).parent.parent.parent
-COMMAND = "python -m experiments.benchmark"
 
 
 def overview(results: dict[str, Any]) -> str:
@@ -39,7 +38,7 @@ def overview(results: dict[str, Any]) -> str:
             "Forward / gradient of one layer, in milliseconds, the least of many turns:",
             "",
             *table(["shape", *systems], body),
-            f"The best of all others takes, in the geometric mean over the shapes, this many times our time: {said}.",
+            f"In the geometric mean over the shapes, the fastest of the others takes this many times our time: {said}.",
             _made_by(part),
         ]
     )
@@ -50,26 +49,21 @@ def beside(system: str, title: str, results: dict[str, Any]) -> str:
     part, fresh = results["shapes"], results["fresh"]
     memory = fresh["memory of the gradient, MiB"]
     pair = ("jax_lstm", system)
+    columns = ["forward, ms", "gradient, ms", "memory of the gradient, MiB"]
+    if system not in memory:
+        columns = columns[:1]  # it has no gradient
     body = []
     for row in part["shapes"]:
-        times = [
-            [row[what]["milliseconds"].get(one) for one in pair] for what in ("forward", "gradient") if what in row
-        ]
+        times = [[row[what]["milliseconds"].get(one) for one in pair] for what in ("forward", "gradient")]
         if times[0][1] is None:
-            continue  # what it does not have: lengths
-        mib = [memory[one].get(row["shape"]) for one in pair] if system in memory else [None, None]
-        cells = [*times, mib]
+            continue  # it has no lengths
+        cells = [*times, [memory.get(one, {}).get(row["shape"]) for one in pair]][: len(columns)]
         sizes = f"{row['shape']} {tuple(row['sizes'])}".replace(", ragged (", " (ragged; ")
-        body.append(
-            [sizes, *(" / ".join(map(number, cell)).replace("– / –", "–").removesuffix(" / –") for cell in cells)]
-        )
+        body.append([sizes, *(" / ".join(map(number, cell)).replace("– / –", "–") for cell in cells)])
     lines = [
         f"One layer of `jax_lstm` / {title}, the same weights and input:",
         "",
-        *table(
-            ["shape (batch, time, features, hidden)", "forward, ms", "gradient, ms", "memory of the gradient, MiB"],
-            body,
-        ),
+        *table(["shape (batch, time, features, hidden)", *columns], body),
     ]
     first = fresh["first call, seconds"]
     if system in first:
@@ -79,11 +73,10 @@ def beside(system: str, title: str, results: dict[str, Any]) -> str:
 
 
 def _made_by(part: dict[str, Any]) -> str:
-    machine = part["machine"]
     names = {"jax": "jax", "torch": "torch", "onnxruntime": "ONNX Runtime", "dm-haiku": "Haiku", "flax": "Flax"}
     names |= {"keras": "Keras", "equinox": "Equinox"}
     versions = ", ".join(f"{said} {part['versions'][name]}" for name, said in names.items())
-    return f"`{COMMAND}`, {part['date']}, {machine}; float32; {versions}."
+    return f"`{part['command']}`, {part['date']}, {part['machine']}; float32; {versions}."
 
 
 PAGES = {

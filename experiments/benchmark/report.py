@@ -122,9 +122,7 @@ def _peaks(part: dict[str, Any]) -> str:
     if not peaks:
         return "Without the compiled kernel, whose library measures the peak rate of the cores."
     rates = ", ".join(f"{number(rate)} GF/s on {count}" for count, rate in peaks.items())
-    return (
-        f"The peak, by number of cores: {rates}, multiply-adds alone, in this run. One row is held against one core."
-    )
+    return f"The peak, by number of cores: {rates}, multiply-adds alone, in this run. One row is held against one core."
 
 
 def _ragged(part: dict[str, Any]) -> list[str]:
