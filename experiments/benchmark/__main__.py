@@ -13,10 +13,10 @@ from pathlib import Path
 
 PARTS = {
     "shapes": "every system on every shape",
-    "kept": "the same, each process keeping the memory it frees",
-    "mesh": "the plain call beside the batch spread over one device for each core",
-    "uses": "a training step, an ensemble, long sequences, wide batches, scalars",
     "fresh": "the first call and the memory of each system, each in a fresh process",
+    "kept": "every system on every shape, while the process keeps the memory it frees",
+    "uses": "a training step, an ensemble, long sequences, wide batches, scalars",
+    "mesh": "the plain call beside the batch spread over one device for each core",
 }
 RESULTS = Path(__file__).parent / "results"
 

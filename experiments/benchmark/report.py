@@ -21,7 +21,7 @@ OURS = ("jax_lstm", "jax_lstm, mesh")
 PACKAGES = ("jax", "jaxlib", "optax", "torch", "onnxruntime", "dm-haiku", "flax", "keras", "equinox", "numpy")
 TITLES = {
     "shapes": "Every system on every shape",
-    "kept": "The same, with freed memory kept by all",
+    "kept": "Every system on every shape, with freed memory kept",
     "mesh": "The batch over one device for each core",
     "uses": "Uses",
     "fresh": "In a fresh process",
