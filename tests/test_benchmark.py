@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from peers import peer
 
-from experiments.benchmark import report, timing, uses
-from experiments.benchmark.ours import all_cores, draw, one_device
+from experiments.benchmark import fresh, pages, report, shapes, timing, uses
+from experiments.benchmark.ours import draw, plain, spread
 from experiments.benchmark.peers import PEERS, WITHOUT_LENGTHS
 
 MODULES = {"ONNX Runtime": "onnxruntime", "Flax linen": "flax", "Flax nnx": "flax"}
@@ -26,14 +26,14 @@ def test_a_peer_does_the_same_work(name, ragged):
     peer(MODULES.get(name, name.lower()))
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # the peers rely on both
         work = draw(5, 8, 2, 4, ragged)
-        ours, theirs = one_device(work), PEERS[name](work)
+        ours, theirs = plain(work), PEERS[name](work)
         for what, call in theirs.items():
             timing.refuse_unequal({"jax_lstm": ours[what](), name: call()}, work.valid if what == "forward" else None)
 
 
-def test_all_cores_do_the_same_work():
+def test_the_mesh_does_the_same_work():
     work = draw(5, 8, 2, 4, ragged=True)
-    timing.refuse_unequal({"one": one_device(work)["gradient"](), "all": all_cores(work)["gradient"]()})
+    timing.refuse_unequal({"plain": plain(work)["gradient"](), "mesh": spread(work)["gradient"]()})
 
 
 def test_different_work_is_refused():
@@ -46,24 +46,53 @@ def test_the_notebook_in_numpy_gives_the_notebooks_number():
 
 
 def test_ratios_are_the_peers_time_over_ours():
-    found = report.ratios({"jax_lstm": 2.0, "torch": 3.0, "Haiku": 5.0})
-    assert found == {"jax_lstm": {"torch": 1.5, "Haiku": 2.5, "best of all": 1.5, "best of JAX": 2.5}}
+    assert report.ratios({"jax_lstm": 2.0, "torch": 3.0, "Haiku": 5.0}) == {"best of all": 1.5, "best of JAX": 2.5}
+
+
+def test_operations_are_those_of_the_products():
+    batch, time, features, hidden = sizes = shapes.SHAPES["small"]
+    products = 2 * batch * time * (features * 4 * hidden + hidden * 4 * hidden)
+    assert timing.operations(*sizes, gradient=False) == products
+    assert timing.operations(*sizes, gradient=True) == 3 * products
+
+
+@pytest.mark.parametrize("name", ["large", "1x2x3", "1x2x3x0", "1x2x3x-4"])
+def test_a_shape_that_is_none_is_refused(name):
+    with pytest.raises(ValueError, match=f"--shapes {name}: expected one of small, "):
+        shapes.parse(name)
+
+
+def test_the_memory_of_a_call_is_what_it_holds_at_once():
+    """The sum of two arrays of 64 MiB, of which one is made after the other is gone."""
+    assert 60 < fresh.taken(lambda: [np.ones(2**23).sum() for _ in range(2)]) < 68
+
+
+ROW = {"milliseconds": {"jax_lstm": 2.0, "torch": 3.0}, "limit": 1.0}
+
+
+def results() -> dict:
+    part = {"machine": "here", "date": "today", "command": "this", "versions": dict.fromkeys(report.PACKAGES, "1")}
+    row = {"shape": "small", "sizes": [32, 100, 8, 64], "schedule": "native", "missing": ["Keras (keras)"]}
+    row |= {"forward": ROW, "last": ROW, "gradient": ROW}
+    fresh = {"first call, seconds": {"jax_lstm": 0.2, "torch": 0.4}}
+    fresh |= {"memory of the gradient, MiB": {"jax_lstm": {"small": 5.0}, "torch": {"small": 12.5}}}
+    return {"shapes": part | {"peak GF/s": {"1": 50.0}, "shapes": [row]}, "fresh": part | fresh}
 
 
 def test_the_results_are_kept_as_they_were_measured(tmp_path):
-    row = {"milliseconds": {"jax_lstm": 2.0, "torch": 3.0}, "limit": 1.0}
-    measured = {
-        "machine": "here",
-        "date": "today",
-        "command": "this",
-        "versions": {},
-        "GF/s": 1.0,
-        "shapes": [{"shape": "small", "missing": ["keras"], "forward": row, "last": row, "gradient": row}],
-        "compile seconds": {"small": {"jax_lstm": 0.5}},
-    }
-    text = report.as_text(measured)
-    assert "not compared: keras" in text
-    assert "| small: jax_lstm | – | 1.5 | 0.5 |" in text
-    report.keep(tmp_path, measured, text)
-    assert json.loads((tmp_path / "results.json").read_text()) == measured
+    report.keep(tmp_path, results())
+    text = (tmp_path / "results.md").read_text()
+    assert "not compared: Keras (keras)" in text
+    assert "| small | native | 1.5 | – | 0.5 |" in text
+    assert "| geometric mean |  | 1.5 | – | – |" in text
+    assert "| torch | 0.4 | 12.5 |" in text
+    assert json.loads((tmp_path / "results.json").read_text()) == results()
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_page_has_ours_beside_one_other():
+    row = "| small (32, 100, 8, 64) | 2 / 3 | 2 / 3 | 5 / 12.5 |"
+    assert row in pages.beside("torch", "`torch.nn.LSTM`", results())
+    assert "takes this many times our time: 1.5 forward, 1.5 gradient" in pages.overview(results())
+    with pytest.raises(ValueError, match="a page without the lines <!-- results -->"):
+        pages.filled("no marks", "table")

@@ -1,100 +1,72 @@
 """The benchmark of the LSTM beside its peers.
 
-`python -m experiments.benchmark [--quick] [--seconds S] [--shapes NAME ...] [--out FOLDER] [--keep-memory]`
+`python -m experiments.benchmark [PART] [--quick] [--seconds S] [--shapes NAME ...] [--out FOLDER]`
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
+import json
+import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from jax_lstm import parallel
-
-PACKAGES = ("jax", "jaxlib", "optax", "torch", "onnxruntime", "dm-haiku", "flax", "keras", "equinox", "numpy")
+PARTS = {
+    "shapes": "every system on every shape",
+    "fresh": "the first call and the memory of each system, each in a fresh process",
+    "kept": "every system on every shape, while the process keeps the memory it frees",
+    "uses": "a training step, an ensemble, long sequences, wide batches, scalars",
+    "mesh": "the plain call beside the batch spread over one device for each core",
+}
+RESULTS = Path(__file__).parent / "results"
 
 
 def main(given: list[str] | None = None) -> int:
-    """Measure, print the ratios, and keep figures and a picture."""
+    """Measure one part, or all, each in a process of its own; print the tables and keep them with the figures."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmark", description="jax_lstm beside its peers, in one process."
+        prog="python -m experiments.benchmark",
+        description="jax_lstm beside its peers.",
+        epilog="parts: " + "; ".join(f"{name}, {what}" for name, what in PARTS.items()),
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="one small shape, a moment for each figure: says whether it runs"
-    )
+    parser.add_argument("part", nargs="?", choices=PARTS, help="one part (default: all)")
+    parser.add_argument("--quick", action="store_true", help="one small shape, a moment each: says whether it runs")
     parser.add_argument(
         "--seconds",
         type=float,
-        default=6.0,
-        help="how long the calls of one comparison take turns (default: %(default)s)",
+        default=2.0,
+        help="how long the calls of a comparison take turns (default: %(default)s)",
     )
-    parser.add_argument("--shapes", nargs="+", default=None, help="only these shapes (default: all five)")
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "results", help="the folder for the results (default: here)"
-    )
-    parser.add_argument(
-        "--keep-memory",
-        action="store_true",
-        help="call parallel.keep_freed_memory() first, which all systems gain from",
-    )
+    parser.add_argument("--shapes", nargs="+", help="only these: names, or BATCHxTIMExFEATURESxHIDDEN (default: all)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder for the results (default: %(default)s)")
+    given = sys.argv[1:] if given is None else given
     options = parser.parse_args(given)
-    if options.keep_memory:
+    if options.part is None:
+        for part in PARTS:
+            subprocess.run([sys.executable, "-m", "experiments.benchmark", part, *given], check=True)
+        return 0
+
+    from jax_lstm import parallel  # what follows starts JAX, with the settings of this part
+
+    if options.part == "kept":
         parallel.keep_freed_memory()
-    try:
+    if options.part == "mesh":
         parallel.use_all_cores()
-    except RuntimeError as error:
-        print(f"on one device only: {error}", file=sys.stderr)
 
-    import jax
+    from experiments.benchmark import fresh, report, shapes, uses
 
-    from experiments.benchmark import report, shapes, timing, uses
-
-    seconds = 0.05 if options.quick else options.seconds
-    names = options.shapes or (["small"] if options.quick else list(shapes.SHAPES))
-    unknown = [name for name in names if name not in shapes.SHAPES]
-    if unknown:
-        parser.error(f"--shapes {' '.join(unknown)}: expected {', '.join(shapes.SHAPES)}")
-    rate = timing.product_rate(0.2 if options.quick else 3.0)
-    flags = [f"XLA_FLAGS='{os.environ['XLA_FLAGS']}'"] if "XLA_FLAGS" in os.environ else []
-    measured: dict = {
-        "date": uses.now(),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.system()}; "
-        f"JAX on {jax.device_count()} {jax.default_backend()} devices ({jax.devices()[0].device_kind})",
-        "versions": {name: _version(name) for name in PACKAGES},
-        "command": " ".join([*flags, "python -m experiments.benchmark", *(sys.argv[1:] if given is None else given)]),
-        "GF/s of a product of 2048 cubed": rate / 1e9,
-        "shapes": [shapes.measure(name, seconds, rate) for name in names],
-        "compile seconds": {name: shapes.compile_seconds(name) for name in names},
-    }
-    if not options.shapes:
-        measured["shapes"] += [
-            shapes.measure(name, seconds, rate, ragged=True) for name in shapes.RAGGED if name in names
-        ]
-    if not options.quick and not options.shapes:
-        measured["uses"] = {
-            "three scalars, microseconds": uses.three_scalars(seconds),
-            "100,000 sequences of 64 scalars, milliseconds": uses.many_scalars(seconds),
-            "gradients of 32 parameter sets, milliseconds": uses.ensemble(seconds),
-            "training step, milliseconds": uses.training_step(seconds),
-            "a product of 2048 cubed, GF/s": uses.products(seconds),
-        }
-        measured["scaling"] = uses.scaling(seconds)
-        measured["memory"] = uses.memory(seconds)
-    measured["GF/s of a product of 2048 cubed, at the end"] = timing.product_rate(0.2 if options.quick else 3.0) / 1e9
-    text = report.as_text(measured)
-    print(text)
-    report.keep(options.out, measured, text)
-    return 0
-
-
-def _version(name: str) -> str:
     try:
-        return version(name)
-    except PackageNotFoundError:
-        return "missing"
+        chosen = [shapes.parse(name) for name in options.shapes or (["small"] if options.quick else shapes.SHAPES)]
+    except ValueError as error:
+        parser.error(str(error))
+    measure = {"uses": uses.measure, "fresh": fresh.measure}.get(options.part, shapes.measure_all)
+    seconds = 0.05 if options.quick else options.seconds
+    found = report.about(f"python -m experiments.benchmark {' '.join(given)}") | measure(options.part, chosen, seconds)
+
+    path = options.out / "results.json"
+    results = (json.loads(path.read_text("utf-8")) if path.exists() else {}) | {options.part: found}
+    print(report.part_text(options.part, found))
+    report.keep(options.out, {part: results[part] for part in PARTS if part in results})
+    return 0
 
 
 if __name__ == "__main__":

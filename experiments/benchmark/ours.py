@@ -1,4 +1,4 @@
-"""jax_lstm itself, on one device and on all cores."""
+"""jax_lstm itself: the plain call on plain arrays, and the same call with the batch over a mesh."""
 
 from __future__ import annotations
 
@@ -9,31 +9,27 @@ from experiments.benchmark.peers import Calls, Work, jax_calls
 from jax_lstm import LSTMParams, lstm, parallel
 
 
-def one_device(work: Work, schedule: str = "auto") -> Calls:
-    """`lstm` on the first device."""
-    return _calls(work, schedule)
+def plain(work: Work) -> Calls:
+    """`lstm(params, xs)`, as anybody would write it."""
 
-
-def all_cores(work: Work, schedule: str = "auto") -> Calls:
-    """`lstm` with the batch over all devices: the same lines, on arrays that `shard_batch` has placed."""
-    mesh = parallel.batch_mesh()
-    lengths = None if work.lengths is None else parallel.shard_batch(work.lengths, mesh, axis=0)
-    work = Work(parallel.replicate(work.params, mesh), parallel.shard_batch(work.xs, mesh), lengths)
-    return _calls(work, schedule)
-
-
-def _calls(work: Work, schedule: str) -> Calls:
     def apply(params, xs):
-        return lstm(params, xs, lengths=work.lengths, schedule=schedule)[1]
+        return lstm(params, xs, lengths=work.lengths)[1]
 
     def last(params, xs):
-        return lstm(params, xs, lengths=work.lengths, schedule=schedule)[0].h
+        return lstm(params, xs, lengths=work.lengths)[0].h
 
     calls = jax_calls(apply, work.params, work.xs, work.valid)
     if "last" in calls:
         compiled = jax.jit(last)
         calls["last"] = lambda: compiled(work.params, work.xs)
     return calls
+
+
+def spread(work: Work) -> Calls:
+    """The same call, on arrays whose batch `shard_batch` has spread over all devices."""
+    mesh = parallel.batch_mesh()
+    lengths = None if work.lengths is None else parallel.shard_batch(work.lengths, mesh, axis=0)
+    return plain(Work(parallel.replicate(work.params, mesh), parallel.shard_batch(work.xs, mesh), lengths))
 
 
 def draw(time: int, batch: int, features: int, hidden: int, ragged: bool = False, seed: int = 0) -> Work:

@@ -3,80 +3,100 @@
 from __future__ import annotations
 
 import sys
-import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
+from experiments.benchmark import ours, peers, timing
+from jax_lstm import explain_schedule
 
-from experiments.benchmark import peers, timing
-from experiments.benchmark.ours import all_cores, draw, one_device
-from jax_lstm import explain_schedule, lstm
+
+class Shape(NamedTuple):
+    """The sizes of a layer's work."""
+
+    batch: int
+    time: int
+    features: int
+    hidden: int
+
 
 SHAPES = {
-    "small": (32, 100, 8, 64),
-    "medium": (64, 128, 128, 256),
-    "stream": (1, 1000, 32, 128),
-    "pixels": (128, 784, 1, 128),
-    "hydrology": (256, 365, 32, 256),
+    "small": Shape(32, 100, 8, 64),
+    "medium": Shape(64, 128, 128, 256),
+    "stream": Shape(1, 1000, 32, 128),
+    "pixels": Shape(128, 784, 1, 128),
+    "hydrology": Shape(256, 365, 32, 256),
 }
-"""(batch, time, features, hidden), as in the usual tables."""
-
 RAGGED = ("small", "medium")
 
 
-def measure(name: str, seconds: float, rate: float, ragged: bool = False) -> dict[str, Any]:
-    """The times of all systems on one shape, in milliseconds, with the arithmetic limit and the compile times."""
-    batch, steps, features, hidden = SHAPES[name]
-    work = draw(steps, batch, features, hidden, ragged)
-    systems = {"jax_lstm": one_device(work)}
-    if batch > 1 and len(jax.devices()) > 1:
-        systems["jax_lstm, all cores"] = all_cores(work)
-    missing = []
-    for peer, calls in peers.PEERS.items():
-        if ragged and peer in peers.WITHOUT_LENGTHS:
+def parse(name: str) -> str:
+    """The name of a shape; one that is given by its sizes becomes one of `SHAPES`."""
+    if name not in SHAPES:
+        sizes = name.split("x")
+        if len(sizes) != 4 or not all(size.isdecimal() and int(size) for size in sizes):
+            known = ", ".join(SHAPES)
+            raise ValueError(
+                f"--shapes {name}: expected one of {known}, or BATCHxTIMExFEATURESxHIDDEN, as 48x90x12x100"
+            )
+        SHAPES[name] = Shape(*map(int, sizes))
+    return name
+
+
+def work_of(name: str, ragged: bool = False) -> peers.Work:
+    """Drawn weights and inputs of a shape."""
+    batch, time, features, hidden = SHAPES[name]
+    return ours.draw(time, batch, features, hidden, ragged)
+
+
+def measure_all(part: str, names: list[str], seconds: float) -> dict[str, Any]:
+    """All systems on all shapes; in the part "mesh", ours alone, on one device and on one for each core."""
+    if part == "mesh":
+        makers = {"jax_lstm": ours.plain, "jax_lstm, mesh": ours.spread}
+        names = [name for name in names if SHAPES[name].batch % timing.cores() == 0]
+    else:
+        makers = {"jax_lstm": ours.plain, **peers.PEERS}
+    passes = ("forward", "last", "gradient") if part == "shapes" else ("forward", "gradient")
+    peaks = {1: timing.peak_rate(1), timing.cores(): timing.peak_rate(timing.cores())}
+    cases = [(name, False) for name in names] + [(name, True) for name in names if name in RAGGED and part != "mesh"]
+    return {
+        "peak GF/s": {str(count): None if rate is None else rate / 1e9 for count, rate in peaks.items()},
+        "shapes": [measure(name, ragged, makers, passes, seconds, peaks) for name, ragged in cases],
+    }
+
+
+def measure(
+    name: str,
+    ragged: bool,
+    makers: Mapping[str, Any],
+    passes: tuple[str, ...],
+    seconds: float,
+    peaks: Mapping[int, float | None],
+) -> dict[str, Any]:
+    """The times of all systems on one shape, in milliseconds, and the least that the products can take."""
+    shape, work = SHAPES[name], work_of(name, ragged)
+    systems, missing = {}, []
+    for system, make in makers.items():
+        if ragged and system in peers.WITHOUT_LENGTHS:
             continue
         try:
-            systems[peer] = calls(work)
+            systems[system] = make(work)
         except ImportError as error:
-            missing.append(f"{peer} ({error.name})")
-    found: dict[str, Any] = {"shape": name + (", ragged" if ragged else ""), "missing": missing}
-    found["schedule"] = explain_schedule(work.params, work.xs)._asdict()
-    for what in ("forward", "last", "gradient"):
-        calls = {system: passes[what] for system, passes in systems.items() if what in passes}
+            missing.append(f"{system} ({error.name})")
+    choice = explain_schedule(work.params, work.xs, lengths=work.lengths)
+    found: dict[str, Any] = {"shape": name + (", ragged" if ragged else ""), "sizes": list(shape), "missing": missing}
+    found["schedule"] = choice.schedule
+    peak = peaks[1 if shape.batch == 1 else timing.cores()]
+    for what in passes:
+        calls = {system: made[what] for system, made in systems.items() if what in made}
         if not calls:
             continue
         timing.refuse_unequal(
             {system: call() for system, call in calls.items()}, work.valid if what == "forward" else None
         )
         times = timing.in_turn(calls, seconds)
-        limit = timing.operations(steps, batch, features, hidden, what == "gradient") / rate
-        found[what] = {"milliseconds": {system: 1e3 * t for system, t in times.items()}, "limit": 1e3 * limit}
+        limit = None
+        if peak is not None and not ragged:
+            limit = 1e3 * timing.operations(*shape, gradient=what == "gradient") / peak
+        found[what] = {"milliseconds": {system: 1e3 * t for system, t in times.items()}, "limit": limit}
         print(f"{found['shape']}, {what}: done", file=sys.stderr)
     return found
-
-
-def compile_seconds(name: str) -> dict[str, float]:
-    """How long the gradient takes to lower and compile, with nothing cached."""
-    batch, steps, features, hidden = SHAPES[name]
-    work = draw(steps, batch, features, hidden)
-
-    def ours(params, xs):
-        return jnp.sum(jnp.square(lstm(params, xs)[1]))
-
-    times = {}
-    for system in ("jax_lstm", *peers.JAX_PEERS):
-        jax.clear_caches()
-        begin = time.perf_counter()
-        if system == "jax_lstm":
-            jax.jit(jax.grad(ours, argnums=(0, 1))).lower(work.params, work.xs).compile()
-        else:
-            try:
-                calls = peers.PEERS[system](work)
-            except ImportError:
-                continue
-            jax.clear_caches()
-            begin = time.perf_counter()
-            jax.block_until_ready(calls["gradient"]())  # compiles, and runs once
-        times[system] = time.perf_counter() - begin
-    return times

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+
+from jax_lstm.schedules.kernels.cpu import library
 
 
 def in_turn(calls: Mapping[str, Callable[[], Any]], seconds: float, least: int = 3) -> dict[str, float]:
-    """The least time of each call, in seconds; they take turns for `seconds`, and each has at least `least` turns."""
+    """The least time of each call, in seconds; they take turns for `seconds`, and each has at least `least` turns.
+
+    The first turn compiles what was not compiled before.
+    """
     best = dict.fromkeys(calls, float("inf"))
-    for call in calls.values():
-        jax.block_until_ready(call())
     stop, turns = time.perf_counter() + seconds, 0
     while turns < least or time.perf_counter() < stop:
         for name, call in calls.items():
@@ -37,13 +41,27 @@ def refuse_unequal(results: Mapping[str, Any], valid=None) -> None:
             raise ValueError(f"{name} and {first} differ by {gap}: they do not do the same work")
 
 
-def product_rate(seconds: float = 2.0) -> float:
-    """Operations a second of one large float32 product through XLA: the limit that recurrences are held against."""
-    a = jnp.ones((2048, 2048))
-    product = jax.jit(lambda a: a @ a)
-    return 2 * 2048**3 / in_turn({"product": lambda: product(a)}, seconds)["product"]
+def peak_rate(cores: int, rounds: int = 10, times: int = 10**7) -> float | None:
+    """The float32 operations per second of so many cores that multiply and add, all at once and out of registers.
+
+    None where there is no compiled kernel, whose library has that loop.
+    """
+    if library.missing():
+        return None
+    best = float("inf")
+    with ThreadPoolExecutor(cores) as pool:
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            done = sum(pool.map(library.multiply_adds, [times] * cores))
+            best = min(best, (time.perf_counter() - begin) / done)
+    return 2 / best
 
 
-def operations(time: int, batch: int, features: int, hidden: int, gradient: bool) -> float:
-    """The matrix products' operations: forward, and twice as much again for the gradient."""
+def operations(batch: int, time: int, features: int, hidden: int, gradient: bool) -> float:
+    """The operations of the matrix products: forward, and twice as many again for the gradient."""
     return 2.0 * time * batch * (features + hidden) * 4 * hidden * (3 if gradient else 1)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

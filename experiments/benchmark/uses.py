@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
@@ -14,9 +13,23 @@ import optax
 from experiments.benchmark import timing
 from experiments.benchmark.ours import draw
 from experiments.benchmark.peers import haiku_calls, torch_calls
-from jax_lstm import Carry, from_gates, interop, lstm, parallel
+from jax_lstm import Carry, from_gates, interop, lstm
 
 GATES = {"forget": (0.5, 0.1, 0), "input": (0.6, 0.2, 0), "cell": (0.7, 0.3, 0), "output": (0.8, 0.4, 0)}
+
+
+def measure(part: str, names: list[str], seconds: float) -> dict[str, Any]:
+    """All of it; the shapes are those of the uses themselves."""
+    return {
+        "times": {
+            "training step on small, milliseconds": training_step(seconds),
+            "gradients of 32 parameter sets on small, milliseconds": ensemble(seconds),
+            "three scalars, microseconds": three_scalars(seconds),
+            "100,000 sequences of 64 scalars, milliseconds": many_scalars(seconds),
+        },
+        "scaling": scaling(seconds),
+        "memory": memory(seconds),
+    }
 
 
 def notebook_in_numpy(xs: np.ndarray) -> np.ndarray:
@@ -38,21 +51,6 @@ def three_scalars(seconds: float) -> dict[str, float]:
     return {name: 1e6 * t for name, t in timing.in_turn(calls, seconds).items()}
 
 
-def products(seconds: float, size: int = 2048) -> dict[str, float]:
-    """Operations a second of one large product, in GF/s: what products can reach bounds all that a system does."""
-    a = np.ones((size, size), "float32")
-    here, product = jnp.asarray(a), jax.jit(lambda a: a @ a)
-    calls = {"JAX": lambda: product(here)}
-    try:
-        import torch
-
-        there = torch.from_numpy(a)
-        calls["torch"] = lambda: torch.mm(there, there)
-    except ModuleNotFoundError:
-        pass
-    return {name: 2 * size**3 / t / 1e9 for name, t in timing.in_turn(calls, seconds).items()}
-
-
 def many_scalars(seconds: float, sequences: int = 100_000, steps: int = 64) -> dict[str, float]:
     """Many sequences of scalars, in milliseconds, beside the notebook's code on NumPy arrays."""
     xs = np.random.default_rng(0).normal(size=(steps, sequences)).astype("float32")
@@ -65,10 +63,6 @@ def many_scalars(seconds: float, sequences: int = 100_000, steps: int = 64) -> d
         "NumPy, float32": lambda: notebook_in_numpy(xs),
         "jax_lstm, float32": lambda: compiled(params, here),
     }
-    if len(jax.devices()) > 1:
-        mesh = parallel.batch_mesh()
-        spread, whole = parallel.shard_batch(here, mesh), parallel.replicate(params, mesh)
-        calls["jax_lstm, float32, all cores"] = lambda: compiled(whole, spread)
     timing.refuse_unequal({name: call() for name, call in calls.items()})
     return {name: 1e3 * t for name, t in timing.in_turn(calls, seconds).items()}
 
@@ -114,11 +108,6 @@ def training_step(seconds: float, steps: int = 64) -> dict[str, float]:
 
     compiled = jax.jit(train)
     calls = {"jax_lstm": lambda: compiled(work.params, work.xs, targets)}
-    if len(jax.devices()) > 1:
-        mesh = parallel.batch_mesh()
-        spread = parallel.shard_batch((work.xs, targets), mesh)
-        whole = parallel.replicate(work.params, mesh)
-        calls["jax_lstm, all cores"] = lambda: compiled(whole, *spread)
     try:
         import torch
     except ImportError:
@@ -168,7 +157,7 @@ def memory(seconds: float, steps: int = 10_000) -> dict[str, dict[str, float]]:
     """The temporary memory (MiB) and the time (ms) of the gradient of a loss on the last state at length 10,000."""
     work = draw(steps, 8, 8, 64)
     calls, sizes = {}, {}
-    for name in ("scan", "deferred", "chunked", "checkpointed"):
+    for name in ("auto", "scan", "deferred", "chunked", "checkpointed"):
 
         def loss(params, xs, name=name):
             carry: Carry = lstm(params, xs, schedule=name)[0]
@@ -179,8 +168,3 @@ def memory(seconds: float, steps: int = 10_000) -> dict[str, dict[str, float]]:
         calls[name] = partial(compiled, work.params, work.xs)
     begin = timing.in_turn(calls, seconds)
     return {name: {"MiB": sizes[name], "milliseconds": 1e3 * begin[name]} for name in calls}
-
-
-def now() -> str:
-    """The date, for the results."""
-    return time.strftime("%Y-%m-%d")

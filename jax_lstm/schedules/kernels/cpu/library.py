@@ -63,7 +63,7 @@ def units() -> int:
     return _loaded().jax_lstm_units()
 
 
-def multiply_add_rate(times: int) -> float:
+def multiply_adds(times: int) -> float:
     """The multiply-adds of `times` rounds of a loop that nothing but the processor's arithmetic limits."""
     library = _loaded()
     library.jax_lstm_multiply_add(times)
