@@ -124,10 +124,13 @@ def test_half_precision_is_as_close_as_the_scan_is(given):
         return carry, hs, gradients
 
     exact = results("scan", as_float32(arrays), as_float32(fixed))
+    scan, kernel = (results(schedule, arrays, fixed) for schedule in ("scan", "interpreted"))
+    (*values, by_scan), (*found, by_kernel), (*expected, gradients) = scan, kernel, exact
+    for of_scan, of_kernel, one in zip(*map(jax.tree.leaves, (values, found, expected)), strict=True):
+        assert mean_error(of_kernel, one) < 1.1 * mean_error(of_scan, one)
     # the kernel keeps the gates and the gradients of the pre-activations in half precision, which the scan, fused on a
     # CPU, does not round: with that it has 1.07 to 1.54 times the scan's error, over all of OPTIONS
-    allowed = 1.6 * mean_error(results("scan", arrays, fixed), exact)
-    assert mean_error(results("interpreted", arrays, fixed), exact) < allowed
+    assert mean_error(by_kernel, gradients) < 1.6 * mean_error(by_scan, gradients)
 
 
 @pytest.mark.exhaustive
