@@ -1,7 +1,10 @@
-"""One layer over time: the arguments are checked and brought into one form, then a schedule runs them."""
+"""One layer over time, or a stack in one call: the arguments are checked and brought into one form, then a schedule
+runs them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,12 +14,16 @@ import jax.numpy as jnp
 from jax_lstm import _check_calls, _checks
 from jax_lstm._sharding import over_batch, placed
 from jax_lstm._step import Shared, Steps, zero_invalid
-from jax_lstm._types import Carry, Params, Trace, Zoneout, memory
+from jax_lstm._types import Carry, Layer, Params, Trace, Zoneout, directions, memory
 from jax_lstm.schedules import SCHEDULES, Choice, choose, describe, platform_of, run_schedule
+from jax_lstm.schedules.kernels.cudnn import cudnn_stack
 from jax_lstm.schedules.scan import scan_trace
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Integer
+
+
+NO_FORWARD_MODE = 'schedule="{}" has no forward mode (jvp, jacfwd): ask for schedule="scan"'
 
 
 class _Inputs(NamedTuple):
@@ -94,7 +101,35 @@ def lstm(
             raise
         if schedule == "auto":
             return run(schedule="scan")
-        raise TypeError(f'schedule="{schedule}" has no forward mode (jvp, jacfwd): ask for schedule="scan"') from error
+        raise TypeError(NO_FORWARD_MODE.format(schedule)) from error
+
+
+def stack_in_one_call(
+    layers: Sequence[Layer], xs: jax.Array, carries: Any, lengths: Any, *, reverse: bool
+) -> tuple[list[list[Carry]], jax.Array] | None:
+    """A whole stack by one call of cuDNN: the last carries of each layer, one for each of its directions, and the last
+    layer's hidden states.
+
+    None where one call cannot run it: its layers differ in size or in the number of directions, or have something that
+    cuDNN has not.
+    """
+    weights = [[params for _, params in directions(layer)] for layer in layers]
+    count, flat = len(weights[0]), tuple(params for parts in weights for params in parts)
+    _, inputs = _check(flat[0], _Inputs(xs, lengths=lengths))
+    shared, steps, platform = Shared(Carry(xs, xs), lengths=inputs.lengths), Steps(inputs.xs), platform_of(inputs.xs)
+    problems = [describe(params, shared, steps, reverse=reverse, platform=platform) for params in flat]
+    uniform = all(len(parts) == count for parts in weights) and len({problem.hidden for problem in problems}) == 1
+    if not uniform or any(SCHEDULES["cudnn"].unsupported(problem) for problem in problems):
+        return None
+    if carries is not None:
+        carries = tuple(carry for parts in carries for _, carry in directions(parts))
+    try:
+        ends, hs = _stack(flat, inputs, carries, count=count, reverse=reverse)
+    except TypeError as error:
+        if "forward-mode" not in str(error):
+            raise
+        raise TypeError(NO_FORWARD_MODE.format("cudnn")) from error
+    return [list(ends[first : first + count]) for first in range(0, len(ends), count)], hs
 
 
 def trace(
@@ -234,6 +269,19 @@ def _lstm(params: Params, inputs: _Inputs, *, reverse: bool, platform: str, sche
         return run_schedule(schedule, problem, params, shared, steps)
 
     return over_batch(run, *_arrange(params, inputs))
+
+
+@partial(jax.jit, static_argnames=("count", "reverse"))
+def _stack(
+    weights: Any, inputs: _Inputs, carries: Any, *, count: int, reverse: bool
+) -> tuple[tuple[Carry, ...], jax.Array]:
+    def run(weights: Any, shared: Any, steps: Steps) -> tuple[tuple[Carry, ...], jax.Array]:
+        return cudnn_stack(weights, shared.initial, shared.lengths, steps.x, directions=count, reverse=reverse)
+
+    if carries is None:
+        carries = tuple(_zeros_beside(params, inputs.xs) for params in weights)
+    _, shared, steps = _arrange(weights[0], inputs)
+    return over_batch(run, weights, shared._replace(initial=carries), steps)
 
 
 @partial(jax.jit, static_argnames="reverse")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jax_lstm import _check_calls, _checks
 from jax_lstm._cell import cell
-from jax_lstm._layer import lstm, trace, zero_carry
+from jax_lstm._layer import lstm, stack_in_one_call, trace, zero_carry
 from jax_lstm._regularize import dropout_mask, zoneout_masks
 from jax_lstm._types import Bidirectional, Carry, FinalCarries, Layer, Params, Trace, Zoneout, directions
 
@@ -127,7 +127,9 @@ def network(
             output. The outputs of the two directions of a layer are concatenated on the feature axis, forward first.
         xs: the inputs `(time, *batch, features)`.
         carries: one initial carry per layer (`Bidirectional` of two for a bidirectional one); zeros where None.
-        lengths, mask, resets, reverse, schedule: as in `lstm`, for every layer.
+        lengths, mask, resets, reverse, schedule: as in `lstm`, for every layer. `"cudnn"` runs the whole stack in one
+            call where its layers are of one hidden size and all have one direction or all two, without dropout and
+            zoneout; else one call for each layer and direction.
         reset_to: the carries that a reset puts back, one per layer, where they are not zeros.
         dropout: the share of each layer's outputs that the next layer does not see.
         recurrent_dropout: the share of the hidden state that a layer's own products do not see.
@@ -154,6 +156,11 @@ def network(
     inputs = _check(
         _Inputs(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key)
     )
+    others = inputs._replace(layers=None, xs=None, carries=None, lengths=None, key=None)
+    if schedule == "cudnn" and all(option is None for option in others):
+        whole = stack_in_one_call(inputs.layers, inputs.xs, inputs.carries, lengths, reverse=bool(reverse))
+        if whole is not None:
+            return tuple(FinalCarries(*parts) if len(parts) == 2 else parts[0] for parts in whole[0]), whole[1]
     ends, outs = _run(inputs, partial(lstm, schedule=schedule), reverse=bool(reverse))
     return ends, _side_by_side(outs[-1])
 

@@ -9,7 +9,7 @@ import oracle
 import pytest
 from jax.experimental import rnn
 
-from jax_lstm import Carry, explain_schedule, init, lstm
+from jax_lstm import Carry, explain_schedule, init, init_network, lstm, network, zero_carries
 from jax_lstm.schedules import SCHEDULES
 from jax_lstm.schedules.kernels import cudnn
 from jax_lstm.schedules.problem import Problem
@@ -22,8 +22,9 @@ LENGTHS = jnp.array([[0, 6, 1], [3, 0, 5]], jnp.int32)
 
 
 @pytest.fixture(autouse=True)
-def precisions(monkeypatch):
-    """Puts the reference in the place of cuDNN, and returns the list of precisions that it is asked for."""
+def asked(monkeypatch):
+    """Puts the reference in the place of cuDNN, and returns the list of what each forward call is asked for: features,
+    hidden, layers, dropout, both directions, precision."""
     asked = []
 
     def reference(x, h, c, weights, lengths, features, hidden, layers, dropout, both):
@@ -32,8 +33,8 @@ def precisions(monkeypatch):
         return rnn.lstm_ref(x, h, c, *parts, lengths, features, hidden, layers, dropout, both)
 
     def forward(x, h, c, weights, lengths, *static):
-        *sizes, precision = static
-        asked.append(precision)
+        asked.append(static)
+        *sizes, _precision = static
         out = reference(x, h, c, weights, lengths, *sizes)
         return out, (x, h, c, weights, lengths, out[0], jnp.zeros(1))
 
@@ -127,14 +128,101 @@ def test_second_derivatives_are_those_of_the_scan():
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("precision", "expected"),
     [(None, "HIGH"), ("bfloat16", "HIGH"), ("high", "HIGH"), ("highest", "HIGHEST"), ("float32", "HIGHEST")],
 )
-def test_the_precision_is_the_one_asked_for(precisions, asked, expected):
-    with jax.default_matmul_precision(asked):
+def test_the_precision_is_the_one_asked_for(asked, precision, expected):
+    with jax.default_matmul_precision(precision):
         lstm(PARAMS, XS[:4], schedule="cudnn")  # a shape of its own, so that it is traced
-    assert precisions[-1] == (jax.lax.Precision[expected],) * 2
-    assert rnn._lstm_cudnn_allow_tf32(precisions[-1]) == (expected == "HIGH")
+    assert asked[-1][-1] == (jax.lax.Precision[expected],) * 2
+    assert rnn._lstm_cudnn_allow_tf32(asked[-1][-1]) == (expected == "HIGH")
+
+
+def stack(hidden, **options):
+    """Layers, and carries that are not zeros."""
+    layers = init_network(jax.random.key(7), FEATURES, hidden, **options)
+    carries = zero_carries(layers, BATCH)
+    leaves, tree = jax.tree.flatten(carries)
+    keys = jax.random.split(jax.random.key(8), len(leaves))
+    return layers, tree.unflatten([jax.random.normal(key, a.shape) for key, a in zip(keys, leaves, strict=True)])
+
+
+def stack_gradient(schedule, **fixed):
+    def loss(arrays):
+        layers, carries, xs = arrays
+        ends, hs = network(layers, xs, carries, schedule=schedule, **fixed)
+        return sum(jnp.sum(jnp.sin(a)) for a in jax.tree.leaves((hs, ends))), (ends, hs)
+
+    return jax.jit(jax.grad(loss, has_aux=True))
+
+
+@pytest.mark.parametrize(
+    ("bidirectional", "fixed"),
+    [
+        (True, {"lengths": LENGTHS, "reverse": True}),
+        *(
+            pytest.param(both, fixed, marks=pytest.mark.exhaustive)
+            for both, fixed in [
+                (False, {"lengths": LENGTHS, "reverse": True}),
+                (False, {}),
+                (True, {"lengths": LENGTHS}),
+            ]
+        ),
+    ],
+    ids=["both reversed, ragged", "one reversed, ragged", "one", "both, ragged"],
+)
+def test_one_call_runs_a_whole_stack(asked, bidirectional, fixed):
+    layers, carries = stack([HIDDEN] * 2, bidirectional=bidirectional)
+    found = stack_gradient("cudnn", **fixed)((layers, carries, XS))
+    assert {static[:-1] for static in asked} == {(FEATURES, HIDDEN, 2, 0.0, bidirectional)}
+    same(found, stack_gradient("scan", **fixed)((layers, carries, XS)))
+
+
+def mixed():
+    return (*stack([7])[0], *init_network(jax.random.key(1), 7, [7], bidirectional=True))
+
+
+def half_with_biases():
+    first, second = stack([9, 9])[0]
+    return first._replace(b=None), second
+
+
+# each of a size of its own, so that it is traced
+@pytest.mark.parametrize(
+    ("layers", "fixed", "in_a_call"),
+    [
+        pytest.param(stack([4, 6])[0], {}, 1, id="two sizes"),
+        pytest.param(mixed(), {}, 1, id="one direction and two"),
+        pytest.param(stack([8, 8])[0], {"dropout": 0.5, "key": jax.random.key(2)}, 1, id="dropout"),
+        pytest.param(
+            half_with_biases(), {"key": jax.random.key(2)}, 2, id="a bias, and a key that nothing is drawn from"
+        ),
+    ],
+)
+def test_layers_that_do_not_fit_one_call_have_one_each(asked, layers, fixed, in_a_call):
+    found = network(layers, XS, schedule="cudnn", **fixed)
+    assert {static[2] for static in asked} == {in_a_call}
+    same(found, network(layers, XS, schedule="scan", **fixed))
+
+
+@pytest.mark.exhaustive
+def test_second_derivatives_of_a_stack():
+    layers, carries = stack([HIDDEN] * 2, bidirectional=True)
+
+    def twice(schedule):
+        def size(arrays):
+            gradients, _ = stack_gradient(schedule, lengths=LENGTHS)(arrays)
+            return sum(jnp.mean(leaf * leaf) for leaf in jax.tree.leaves(gradients))
+
+        return jax.jit(jax.grad(size))((layers, carries, XS))
+
+    same(twice("cudnn"), twice("scan"))
+
+
+def test_a_stack_has_no_forward_mode():
+    layers, _ = stack([HIDDEN] * 2)
+    with pytest.raises(TypeError, match=r'^schedule="cudnn" has no forward mode'):
+        jax.jvp(lambda xs: network(layers, xs, schedule="cudnn")[1], (XS,), (XS,))
 
 
 PLAIN = Problem(

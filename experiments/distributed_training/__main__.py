@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.distributed_training import tpu_slice
+
 TOLERANCE = 1e-6
 
 
@@ -40,7 +42,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.distributed_training", description=__doc__)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--time-limit", type=float, default=300, metavar="SECONDS", help="for each of the two runs")
+    parser.add_argument(
+        "--tpu-slice", action="store_true", help="instead, compile a step for four TPUs: no TPU is needed"
+    )
     given = parser.parse_args()
+    if given.tpu_slice:
+        return tpu_slice.main()
     with tempfile.TemporaryDirectory() as folder:
         one, two = (
             run(count, Path(folder), ["--float64", "--steps", str(given.steps)], given.time_limit) for count in (1, 2)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from jax_lstm import Readout, init, lstm, readout
 from jax_lstm.parallel import batch_mesh
@@ -18,23 +19,27 @@ def mean_squared_error(params, batch, key):
     return jnp.mean((readout(params["readout"], carry.h) - targets) ** 2)
 
 
-def train(steps: int, checkpoints: Checkpoints | None = None) -> Fitted:
-    """Learn the sum of the marked values in a sequence (a short adding problem), the batch sharded over all devices."""
+def task(length: int = 12):
+    """Parameters, and data of a short adding problem: sequences, and the sums of their marked values."""
     random = np.random.default_rng(0)
-    values, marks = random.uniform(size=(12, 256)), random.integers(0, 2, size=(12, 256))
+    values, marks = random.uniform(size=(length, 256)), random.integers(0, 2, size=(length, 256))
     data = np.stack([values, marks], axis=-1), (values * marks).sum(axis=0)[:, None]
     params = {"layer": init(jax.random.key(0), 2, 16), "readout": Readout(jnp.zeros((16, 1)), jnp.zeros(1))}
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
+    return params, jax.tree.map(jnp.asarray, data)  # in JAX's default float
+
+
+def train(params, data, steps: int, mesh: Mesh, checkpoints: Checkpoints | None = None) -> Fitted:
+    """Learn the task, the batch sharded over a mesh."""
     return fit(
         mean_squared_error,
         params,
-        jax.tree.map(jnp.asarray, data),  # to JAX's default float
-        optimizer,
+        data,
+        optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2)),
         key=jax.random.key(1),
         steps=steps,
         batch_size=64,
         batch_axis=(1, 0),
-        mesh=batch_mesh(),
+        mesh=mesh,
         checkpoints=checkpoints,
     )
 
@@ -64,7 +69,8 @@ def main() -> None:
             "jax_cpu_collectives_implementation", "gloo"
         )  # of no effect on GPUs and TPUs, which bring their own
         jax.distributed.initialize(given.coordinator, given.processes, given.process)
-    fitted = train(given.steps, Checkpoints(given.checkpoints, every=25) if given.checkpoints else None)
+    checkpoints = Checkpoints(given.checkpoints, every=25) if given.checkpoints else None
+    fitted = train(*task(), given.steps, batch_mesh(), checkpoints)
     if jax.process_index() == 0:
         where = f"{jax.process_count()} processes, {jax.device_count()} devices"
         print(f"{where}: loss {fitted.history.loss[-1]:.6f} after {fitted.steps} steps")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-import jax_lstm
-from jax_lstm import Carry, lstm
+from jax_lstm import init, init_network, lstm, network, zero_carries, zero_carry
 
 TPUS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2", "v5p": "v5p:2x2x1", "tpu7x": "tpu7x:2x2x1"}
 H100 = Path(__file__).with_name("h100.txtpb")
@@ -41,9 +40,12 @@ def mesh(chip: str, count: int = 1):
 
 
 def compile_gradient(
-    chip: str, schedule: str, shape: Shape, dtype, options=(), *, chips: int = 1, compiler_options=None
+    chip: str, schedule: str, shape: Shape, dtype, options=(), *, chips: int = 1, compiler_options=None, stack=None
 ):
-    """The program of a layer's values and gradients with respect to weights, input and carry, compiled for a chip."""
+    """The program of a layer's values and gradients with respect to weights, input and carry, compiled for a chip.
+
+    With `stack`, the number of layers and whether they have both directions, that of a network.
+    """
     on = mesh(chip, chips)
 
     def array(*sizes, batch_axis, dtype=dtype):
@@ -51,9 +53,16 @@ def compile_gradient(
         return jax.ShapeDtypeStruct(sizes, dtype, sharding=NamedSharding(on, spec))
 
     time, batch, features, hidden = shape
-    params = jax.eval_shape(lambda: jax_lstm.init(jax.random.key(0), features, hidden))
+    if stack is None:
+        run, make, zeros = lstm, partial(init, features=features, hidden=hidden), zero_carry
+    else:
+        layers, both = stack
+        make = partial(init_network, features=features, hidden=[hidden] * layers, bidirectional=both)
+        run, zeros = network, zero_carries
+    params = jax.eval_shape(make, jax.random.key(0))
+    carry = jax.eval_shape(partial(zeros, batch_shape=(batch,)), params)
+    carry = jax.tree.map(lambda leaf: array(*leaf.shape, batch_axis=0), carry)
     params = jax.tree.map(lambda leaf: array(*leaf.shape, batch_axis=None), params)
-    carry = Carry(array(batch, hidden, batch_axis=0), array(batch, hidden, batch_axis=0))
     given = {
         "lengths": array(batch, batch_axis=0, dtype=jnp.int32),
         "mask": array(time, batch, batch_axis=1, dtype=bool),
@@ -61,8 +70,9 @@ def compile_gradient(
     }
 
     def loss(arrays, given):
-        last, hs = lstm(*arrays, schedule=schedule, **given)
-        return sum(jnp.sum(jnp.sin(value.astype(jnp.float32))) for value in (hs, *last))
+        params, xs, carry = arrays
+        values = jax.tree.leaves(run(params, xs, carry, schedule=schedule, **given))
+        return sum(jnp.sum(jnp.sin(value.astype(jnp.float32))) for value in values)
 
     arguments = (params, array(time, batch, features, batch_axis=1), carry), {name: given[name] for name in options}
     with jax.set_mesh(on):

@@ -5,6 +5,10 @@ import pytest
 from compilers import TPUS, Shape, compile_gradient, custom_calls
 from programs import COLLECTIVE, collectives_in_loops
 
+from experiments.distributed_training import tpu_slice
+
+pytest.importorskip("libtpu", reason='libtpu is not installed: pip install "jax[tpu]"')
+
 DTYPES = [jnp.float32, jnp.bfloat16]
 SMALL = Shape(time=20, batch=16, features=8, hidden=128)
 # hidden sizes of whole lanes, and sizes of rows, features and units that are not
@@ -70,3 +74,9 @@ def test_no_step_waits_for_another_of_four_chips(schedule):
         assert "while(" not in program
     else:
         assert not collectives_in_loops(program)
+
+
+def test_a_training_step_on_a_slice_has_one_all_reduce_and_none_in_a_loop():
+    program = tpu_slice.compile_step()
+    assert [name for name, _ in COLLECTIVE.findall(program)] == ["all-reduce"]
+    assert not collectives_in_loops(program)
