@@ -90,16 +90,16 @@ def main(arguments: list[str] | None = None) -> None:
     found = {kind: unfitted(one) for kind, one in collections.items()}
     told = []
     keep(path, found, horizons, told)
+    if not given.no_fit:
+        for kind, one in collections.items():
+            fits, said = fitted(one, "quick" if given.quick else given.effort)
+            found[kind] = fits | found[kind]
+            told.append(f"{kind}, {len(one.past)} series: {said}")
+            print(told[-1], flush=True)
+        keep(path, found, horizons, told)
     if given.peers is not None:
         found = {kind: found[kind] | peers(kind, one, given.peers) for kind, one in collections.items()}
         keep(path, found, horizons, told)
-    if not given.no_fit:
-        fits = {}
-        for kind, one in collections.items():
-            fits[kind], said = fitted(one, "quick" if given.quick else given.effort)
-            told.append(f"{kind}, {len(one.past)} series: {said}")
-            print(told[-1], flush=True)
-        keep(path, {kind: found[kind] | fits[kind] for kind in fits}, horizons, told)
 
 
 def keep(path: Path, found: dict[str, dict[str, Scores]], horizons: dict[str, int], told: list[str]) -> None:
