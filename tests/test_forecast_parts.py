@@ -161,7 +161,9 @@ def test_the_better_method_gets_the_larger_share():
 
 def test_the_shares_of_a_panel_leave_the_prior_only_for_a_clear_gain():
     prior = {"a": 0.5, "b": 0.5}
-    slight, _, _ = _combine.calibrate(backtest(1.0, 1.05, count=400), prior)
+    alike = backtest(1.0, 1.0, count=400)
+    alike.centres["b"] = alike.actuals + 1.01 * (alike.centres["a"] - alike.actuals)
+    slight, _, _ = _combine.calibrate(alike, prior)
     np.testing.assert_allclose(slight.shares, 0.5, atol=0.01)
     plain, _, _ = _combine.calibrate(backtest(0.7, 1.4, count=400), prior)
     np.testing.assert_allclose(plain.shares, [0.75, 0.25], atol=0.01)
