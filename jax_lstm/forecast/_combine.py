@@ -23,10 +23,10 @@ PRIOR_WINDOWS, PANEL_WINDOWS, PRIOR_WIDTHS, PANEL_WIDTHS = 12.0, 12.0, 20.0, 20.
 count as.
 """
 
-TOWARDS_PRIOR = 0.04
-"""By what share of the least loss the panel's shares have to be better for each unit of squared distance from the
-prior: the errors of series that end together depend on each other, and equal shares are hard to beat (Stock and
-Watson 2004).
+MOST_WINDOWS, CLEAR = 12.0, 0.9
+"""As how many windows those of all series count, at most, against the prior shares, unless the best shares have less
+than this part of the prior's loss: the errors of series that end together depend on each other, and equal shares are
+hard to beat (Stock and Watson 2004).
 """
 
 LEVELS = (0.8, 0.95)
@@ -62,7 +62,9 @@ def calibrate(backtest: Backtest, prior: dict[str, float]) -> tuple[Calibration,
     grid = simplex(len(methods))
     losses, windows = _losses(backtest, methods, grid)
     total, whole = windows.sum(), losses.sum(axis=1)
-    best = _best(whole + TOWARDS_PRIOR * whole.min() * ((grid - towards) ** 2).sum(axis=1), grid)
+    if whole.min() > CLEAR * whole[((grid - towards) ** 2).sum(axis=1).argmin()]:
+        total = min(total, MOST_WINDOWS)
+    best = _best(whole, grid)
     shares = (total * best + PRIOR_WINDOWS * towards) / (total + PRIOR_WINDOWS)
     each = _towards(shares, _best_each(losses, grid), windows)
     factors, factors_each = _factors(backtest, combine(backtest.centres, methods, each))
