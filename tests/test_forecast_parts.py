@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jax_lstm.forecast import _combine, _features, _network, _season, _theta, _transform, _windows
+from jax_lstm.forecast import _combine, _features, _model, _network, _season, _theta, _transform, _windows
 from jax_lstm.forecast._methods import Backtest
 
 DESIGN = _features.Design(window=6, horizon=4, context=20, fading=0.5, drift=0.3)
@@ -157,6 +157,32 @@ def test_the_better_method_gets_the_larger_share():
     np.testing.assert_allclose(each.sum(axis=1), 1)
     even, _, _ = _combine.calibrate(backtest(0.5, 0.5), {"a": 0.5, "b": 0.5})
     assert 0.3 < even.shares[0] < 0.7
+
+
+def test_many_series_count_as_few_windows_unless_the_gain_is_clear():
+    prior = {"a": 0.5, "b": 0.5}
+    alike = backtest(1.0, 1.0, count=400)
+    alike.centres["b"] = alike.actuals + 1.05 * (alike.centres["a"] - alike.actuals)
+    slight, _, _ = _combine.calibrate(alike, prior)
+    np.testing.assert_allclose(slight.shares, [0.75, 0.25])
+    clear, _, _ = _combine.calibrate(backtest(0.1, 1.0, count=400), prior)
+    assert clear.shares[0] > 0.98
+
+
+def test_a_fitted_model_has_shares_for_each_series_from_what_it_has_not_learnt():
+    given = backtest(0.1, 1.0)
+    odd = np.arange(40) % 2 == 1
+    given.centres["theta"] = np.where(odd[:, None], given.centres["a"], given.centres["b"])
+    given.centres["lstm"] = np.where(odd[:, None], given.centres["b"], given.centres["a"])
+    given.centres["tuned"] = given.actuals
+    methods = ("lstm", "tuned", "theta")
+    calibration = _combine.Calibration(methods, np.array([0.1, 0.4, 0.5]), np.full((2, 3), 1.5))
+    shares, factors, names = _model.Tuned(None, calibration).shares_of(given)
+    assert names == methods
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(shares[:, 1], 4 * shares[:, 0])
+    assert shares[odd, 2].min() > 0.55 > 0.45 > shares[~odd, 2].max()
+    np.testing.assert_allclose(factors, np.full((2, 40, 4), 1.5))
 
 
 def test_without_windows_the_prior_stands():

@@ -23,6 +23,12 @@ PRIOR_WINDOWS, PANEL_WINDOWS, PRIOR_WIDTHS, PANEL_WIDTHS = 12.0, 12.0, 20.0, 20.
 count as.
 """
 
+MOST_WINDOWS, CLEAR = 12.0, 0.9
+"""As how many windows those of all series count, at most, against the prior shares, unless the best shares have less
+than this part of the prior's loss: the errors of series that end together depend on each other, and equal shares are
+hard to beat (Stock and Watson 2004).
+"""
+
 LEVELS = (0.8, 0.95)
 """The levels at which widths are calibrated."""
 
@@ -55,12 +61,25 @@ def calibrate(backtest: Backtest, prior: dict[str, float]) -> tuple[Calibration,
     towards = np.array([prior[name] for name in methods])
     grid = simplex(len(methods))
     losses, windows = _losses(backtest, methods, grid)
-    total = windows.sum()
-    best = _best(losses.sum(axis=1), grid)
+    total, whole = windows.sum(), losses.sum(axis=1)
+    if whole.min() > CLEAR * whole[((grid - towards) ** 2).sum(axis=1).argmin()]:
+        total = min(total, MOST_WINDOWS)
+    best = _best(whole, grid)
     shares = (total * best + PRIOR_WINDOWS * towards) / (total + PRIOR_WINDOWS)
-    each = (windows[:, None] * _best_each(losses, grid) + PANEL_WINDOWS * shares) / (windows[:, None] + PANEL_WINDOWS)
+    each = _towards(shares, _best_each(losses, grid), windows)
     factors, factors_each = _factors(backtest, combine(backtest.centres, methods, each))
     return Calibration(methods, shares, factors), each, factors_each
+
+
+def shares_by_series(backtest: Backtest, panel: dict[str, float]) -> np.ndarray:
+    """The shares of every series `(series, methods)`, drawn towards those of a panel."""
+    grid = simplex(len(panel))
+    losses, windows = _losses(backtest, tuple(panel), grid)
+    return _towards(np.array(list(panel.values())), _best_each(losses, grid), windows)
+
+
+def _towards(panel: np.ndarray, best: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    return (windows[:, None] * best + PANEL_WINDOWS * panel) / (windows[:, None] + PANEL_WINDOWS)
 
 
 def combine(centres: dict[str, np.ndarray], methods: tuple[str, ...], shares: np.ndarray) -> np.ndarray:

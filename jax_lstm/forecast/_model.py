@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jax_lstm.forecast._combine import Calibration
+from jax_lstm.forecast._combine import Calibration, shares_by_series
 from jax_lstm.forecast._inputs import Inputs
 from jax_lstm.forecast._methods import Backtest
 from jax_lstm.forecast._network import Network
@@ -28,16 +28,24 @@ class Tuned(NamedTuple):
         return {"lstm": untouched} if self.network is None else {"lstm": untouched, "tuned": self.network}
 
     def shares_of(self, backtest: Backtest) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        """The shares and factors of every series, and the methods: those of the panel that was fitted, whatever
-        these series are.
+        """The shares and factors of every series, and the methods.
+
+        The factors are the fitted panel's. The shares are drawn from the panel's towards what does best on the windows
+        of each series, on which the untouched network stands for both, as the other one may have learnt from them.
         """
         count, horizon = backtest.actuals.shape[1:]
-        factors = self.calibration.factors
+        methods, factors = self.calibration.methods, self.calibration.factors
         longer = np.concatenate(
             [factors, np.repeat(factors[:, -1:], max(0, horizon - factors.shape[1]), axis=1)], axis=1
         )[:, :horizon]
-        shares = np.broadcast_to(self.calibration.shares, (count, len(self.calibration.methods)))
-        return shares, np.broadcast_to(longer[:, None], (2, count, horizon)), self.calibration.methods
+        panel = {name: float(share) for name, share in zip(methods, self.calibration.shares, strict=True)}
+        tuned = panel.pop("tuned")
+        panel["lstm"] += tuned
+        each = dict(zip(panel, shares_by_series(backtest, panel).T, strict=True))
+        each["tuned"] = each["lstm"] * tuned / panel["lstm"]
+        each["lstm"] = each["lstm"] - each["tuned"]
+        shares = np.stack([each[name] for name in methods], axis=1)
+        return shares, np.broadcast_to(longer[:, None], (2, count, horizon)), methods
 
 
 class Forecaster(NamedTuple):

@@ -23,7 +23,7 @@ METHODS = ("combined", "lstm", "theta", "level and season", *SIMPLE)
 """What `predict` forecasts with."""
 
 PRIOR = {
-    "short": {"lstm": 0.5, "theta": 0.5, "level and season": 0.0},
+    "short": {"lstm": 0.5, "theta": 0.5, "level and season": 0.0, "drift": 0.0},
     "long": {"lstm": 0.5, "theta": 0.25, "level and season": 0.25},
 }
 """The shares of the methods before a panel has been tested."""
