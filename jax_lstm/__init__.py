@@ -6,6 +6,7 @@ from typing import Any
 
 from jax_lstm._cell import cell as cell
 from jax_lstm._cell import dense as dense
+from jax_lstm._describe import describe as describe
 from jax_lstm._gates import from_gates as from_gates
 from jax_lstm._init import chrono as chrono
 from jax_lstm._init import init as init

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -202,12 +203,13 @@ def test_explain(folder, capsys):
         ),
         (("forecast", "data.csv", "--horizon", "0"), "--horizon is 0, expected at least 1"),
         (("forecast", "data.csv", "--season", "0"), "--season is 0, expected at least 1"),
-        (("forecast", "data.csv", "--level", "0"), "--level is 0, expected per cent between 0 and 100"),
+        (("forecast", "data.csv", "--level", "0.8"), "--level is 0.8, expected per cent from 1 to below 100"),
+        (("forecast", "data.csv", "--future", "sales", "--column", "sales"), "--future names 'sales', which is what"),
         (
             ("forecast", "data.csv", "--column", "rain"),
             "has no column 'rain', which --column names: expected one of month, sales",
         ),
-        (("forecast", "absent.csv"), "No such file or directory"),
+        (("forecast", "absent.csv"), "jax-lstm: absent.csv: No such file or directory"),
         (("forecast", "."), "Is a directory"),
         (("forecast", "empty.csv"), "has no rows"),
         (("forecast", "data.csv", "--model", "data.csv"), "holds no forecaster"),
@@ -247,6 +249,24 @@ def test_progress_over_many_series_on_a_terminal(monkeypatch, series, quiet, ter
         forecast.evaluate(shops, 4, origins=2, progress=progress)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())  # without colours
     assert ("6/6 forecasts, left 0:00:00" in text) == shown == bool(text)
+
+
+def test_inputs_that_have_no_effect_are_told(folder, capsys, recwarn):
+    dates, values = months()
+    known = [f"{value:.2f}" for value in values[:45]] + [""] * 3  # the last rows are ahead
+    rows = "".join(f"{d},{v},{k % 5}\n" for k, (d, v) in enumerate(zip(dates, known, strict=True)))
+    (folder / "promoted.csv").write_text("month,y,東\n" + rows)
+    table = ["forecast", folder / "promoted.csv", "--future", "東"]
+    _, _, err = run(capsys, *table, "--plot", folder / "promoted.png")
+    assert "inputs have no effect without a model from jax-lstm fit: 東\n" in err
+    model = folder / "promoted.safetensors"
+    panel = forecast.read_csv(folder / "promoted.csv", future=["東"]).panel()
+    panel = panel._replace(series=(panel.series[0][-12:],), future=(panel.future[0][-15:],))  # too short to train on
+    forecast.save(model, forecast.fit(panel, 3, key=jax.random.key(0), progress=False))
+    for horizon, told in ((3, False), (4, True)):
+        _, _, err = run(capsys, *table, "--model", model, "--horizon", horizon)
+        assert ("future inputs are known 3 steps ahead: the last ones are held from there" in err) == told
+        assert "no effect" not in err
 
 
 def test_short_and_flat_series_are_forecast(folder, capsys):

@@ -127,7 +127,7 @@ FILES = {
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["absent.txt"], "No such file or directory: 'absent.txt'"),
+        (["absent.txt"], "jax-lstm: absent.txt: No such file or directory"),
         (["empty.txt"], "empty.txt is empty, expected at least one number"),
         (["words.csv"], "words.csv has 'three', expected only finite numbers"),
         (["binary.txt"], "binary.txt is not text: expected UTF-8"),
@@ -135,7 +135,7 @@ FILES = {
         (["nan"], "the sequence has 'nan', expected only finite numbers"),
         (["1", "inf"], "the sequence has 'inf', expected only finite numbers"),
         (["1", "--scale", "nan"], "--scale is nan, expected a finite number"),
-        (["1", "--gates", "absent.json"], "No such file or directory: 'absent.json'"),
+        (["1", "--gates", "absent.json"], "jax-lstm: absent.json: No such file or directory"),
         (["1", "--gates", "broken.json"], "broken.json is not JSON"),
         (["1", "--gates", "list.json"], "list.json holds a list, expected gates such as"),
         (["1", "--gates", "missing.json"], "gates has no 'output', expected the keys input, forget, cell, output"),

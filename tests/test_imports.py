@@ -16,7 +16,7 @@ LAYERS = [
     ["_types", "_files"],
     ["_checks"],
     ["_check_calls"],
-    ["_init", "_gates", "_cell", "_readout"],
+    ["_init", "_gates", "_cell", "_readout", "_describe"],
     ["_step"],
     ["_sharding"],
     ["schedules", "parallel"],

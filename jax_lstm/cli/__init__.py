@@ -63,8 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-            print(f"jax-lstm: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+            print(f"jax-lstm: {_said(error)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("jax-lstm: stopped", file=sys.stderr)
             return 130
+
+
+def _said(error: Exception) -> str:
+    """What an error says, in one line; of a file its name first."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__

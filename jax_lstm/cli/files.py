@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from jax_lstm import checkpoint
+from jax_lstm._describe import variant
 from jax_lstm._files import replacing
 from jax_lstm._types import Params, directions
 from jax_lstm.checkpoint import Checkpoint
@@ -82,7 +83,7 @@ def _show(given: argparse.Namespace) -> None:
         table.add_column(name, justify="left" if name in ("layer", "variant", "dtype") else "right")
     for name, params, node in rows:
         sizes = (str(node[size]) for size in ("features", "hidden", "out"))
-        table.add_row(name, _variant(node), *sizes, f"{_count(params):,}", node["w_x"]["dtype"])
+        table.add_row(name, variant(params), *sizes, f"{_count(params):,}", node["w_x"]["dtype"])
     if held.readout is not None:
         width, outputs = map(str, held.readout.w.shape[-2:])
         bias = "linear" if held.readout.b is not None else "linear, no bias"
@@ -101,17 +102,6 @@ def _rows(held: Checkpoint, description: dict[str, Any]) -> Iterator[tuple[str, 
         for name, params in directions(layer, str(k)):
             place, _, side = name.partition(".")
             yield f"{place} {side}".rstrip(), params, node[side] if side else node
-
-
-def _variant(node: dict[str, Any]) -> str:
-    """The variants of a layer, in words."""
-    heads = f"{node['w_h']['shape'][-3:][0]} heads"  # behind the axis of an ensemble
-    words = {"DiagonalParams": ["diagonal"], "BlockDiagonalParams": [heads]}.get(node["type"], [])
-    fields = ("peephole", "projection", "norm", "coupled", "exponential")
-    words += [name for name in fields if node.get(name) is not None]
-    clip = node["clip"] or {}
-    words += [f"clip {name} {clip[name]:g}" for name in ("cell", "gates") if clip.get(name) is not None]
-    return ", ".join(words + ["no bias"] * (node["b"] is None)) or "plain"
 
 
 def _count(tree: Any) -> int:

@@ -74,6 +74,10 @@ def _forecast(given: argparse.Namespace) -> None:
     if horizon is None and model is not None:
         horizon = model.horizon
     horizon = tables.horizon_of(argparse.Namespace(horizon=horizon), table)
+    if model is not None and table.future is not None and not given.quiet:
+        ahead = min(len(rows) - len(one) for rows, one in zip(table.future, table.series, strict=True))
+        if ahead < horizon:
+            print(f"future inputs are known {ahead} steps ahead: the last ones are held from there", file=sys.stderr)
     with over_series(len(table.series), "series", quiet=given.quiet) as progress:
         made = forecast.predict(
             table.panel(), horizon, levels=levels, model=model, method=given.method, progress=progress

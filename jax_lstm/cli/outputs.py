@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -75,7 +76,8 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_picture(path: Path, axes: Any) -> None:
     """The whole figure that axes of matplotlib are on, in the format of the suffix."""
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for it in the picture
         axes.figure.figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
     print(f"saved {path}", file=sys.stderr)
 

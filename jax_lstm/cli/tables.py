@@ -62,6 +62,9 @@ def read_table(given: argparse.Namespace, model: Forecaster | None = None) -> Ta
     fitted = forecast.Calendar(**model.about["calendar"]) if model is not None and "calendar" in model.about else None
     if fitted is not None and fitted.name != table.calendar.name:
         notes.append(f"the model was fitted to times that are {fitted.name}: these are {table.calendar.name}")
+    inputs = [*table.roles.inputs, *table.roles.future, *table.roles.static]
+    if inputs and model is None and getattr(given, "effort", None) is None:
+        notes.append(f"inputs have no effect without a model from jax-lstm fit: {', '.join(inputs)}")
     if not given.quiet:
         print("\n".join(notes), file=sys.stderr)
     return table
@@ -77,12 +80,14 @@ def about_table(given: argparse.Namespace, table: Table) -> dict[str, Any]:
 def describe(table: Table) -> str:
     """What was read, in a few lines."""
     lengths = [len(one) for one in table.series]
+    values = "value" if max(lengths) == 1 else "values"
     if len(lengths) == 1:
         times = table.calendar.texts(table.times(0)[[0, -1]])
-        first = f"{table.roles.column or table.names[0]}: {lengths[0]:,} values from {times[0]} to {times[1]}"
+        span = f"at {times[0]}" if lengths[0] == 1 else f"from {times[0]} to {times[1]}"
+        first = f"{table.roles.column or table.names[0]}: {lengths[0]:,} {values} {span}"
     else:
         spread = f"{min(lengths):,} to {max(lengths):,}" if min(lengths) < max(lengths) else f"{lengths[0]:,}"
-        first = f"{len(lengths):,} series of {spread} values"
+        first = f"{len(lengths):,} series of {spread} {values}"
     return "\n".join([f"{first}; {table.notes[0]}", *table.notes[1:]])
 
 
@@ -109,6 +114,6 @@ def horizon_of(given: argparse.Namespace, table: Table) -> int:
 def levels_of(given: argparse.Namespace) -> tuple[float, ...]:
     """The levels asked for, from per cent to shares."""
     for level in given.level:
-        if not 0 < level < 100:
-            raise ValueError(f"--level is {level:g}, expected per cent between 0 and 100, such as 80")
+        if not 1 <= level < 100:
+            raise ValueError(f"--level is {level:g}, expected per cent from 1 to below 100, such as 80")
     return tuple(sorted({level / 100 for level in given.level}))

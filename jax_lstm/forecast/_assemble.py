@@ -51,6 +51,8 @@ def _refuse_twice(columns: Columns, times: Times) -> None:
         fix = "keep one row for each time"
         if roles.id is None and not roles.series:
             fix += f", or name the column of the series with --id{f' ({listed(roles.words)})' if roles.words else ''}"
+        if times.style == "clock" and at.dt.tz is None:  # perhaps the hour that a clock repeats in autumn
+            fix += ", or write times with their zone, such as 02:00+01:00, where clocks were set back"
         lines = f"{columns.place}s {at.index[row]} and {at.index[row + 1]}"
         raise ValueError(f"{lines} both have the time {time_text(times, row)}{series}{more}: {fix}")
 
@@ -108,10 +110,11 @@ def regular(columns: Columns, calendar: Calendar) -> Places:
     gaps[starts] = 0
     missing, worst = int(gaps.sum()), int(np.argmax(gaps))
     if missing > len(ids):
+        apart = "" if columns.roles.id is None else ", or forecast series of another frequency apart"
         raise ValueError(
             f"{columns.place} {at.index[worst]}: the times are {calendar.name} but {missing:,} are missing, more than"
-            f" there are ({gaps[worst]:,} before {time_text(columns.times, worst)}): fill them in, or take the rows"
-            " as they come with --time none"
+            f" there are ({gaps[worst]:,} before {time_text(columns.times, worst)}): fill them in, take the rows as"
+            f" they come with --time none{apart}"
         )
     if not missing:
         return Places(places, starts)

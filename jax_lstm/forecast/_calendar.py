@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 DAY = 86400
 _MONTHLY = {1: "monthly", 2: "two-monthly", 3: "quarterly", 6: "half-yearly", 12: "yearly"}
 _TIMED = {
+    1: "every second",
     60: "every minute",
     1800: "half-hourly",
     3600: "hourly",

@@ -224,10 +224,10 @@ def _verdict(errors: dict[str, dict[str, np.ndarray]], scores: dict[str, dict[st
         return f"the combined forecast and the best simple method, {best}, are both exact: there is nothing to compare"
     difference = _mean(errors["combined"][metric], 2) - _mean(errors[best][metric], 2)
     low, high = _interval(difference)
-    comparison = (
-        f"combined forecast {metric} {ours:.3g}, best simple method {best} {theirs:.3g}; "
-        f"the difference lies within {low:+.2g} and {high:+.2g} (95 %)"
-    )
+    comparison = f"combined forecast {metric} {ours:.3g}, best simple method {best} {theirs:.3g}"
+    if not np.isfinite([low, high]).all():
+        return f"too few forecasts to tell: {comparison}"
+    comparison += f"; the difference lies within {low:+.2g} and {high:+.2g} (95 %)"
     if not (high < 0 or low > 0):
         return f"no different: {comparison}"
     return f"{'better' if high < 0 else 'worse'}: {comparison}"

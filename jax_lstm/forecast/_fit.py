@@ -124,7 +124,9 @@ def _fit_season(
     backtest = run_methods(group.values, group.units, season, horizon, group.design, networks, origins, task.inputs)
     gains = _gains(backtest) if usable.size else np.zeros(0)
     if usable.size:
-        outcome = f"{best} steps of training change the error on held-out values by {-100 * gains.mean():+.1f} %"
+        outcome = "no training lowers the error on held-out values"
+        if best > 0:
+            outcome = f"{best} steps of training change the error on held-out values by {-100 * gains.mean():+.1f} %"
     helps = (
         gains.size > 0 and best > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
     )

@@ -84,8 +84,8 @@ def _plain(column: pandas.Series) -> pandas.Series:
 
 def _decide(plain: pandas.DataFrame, texts: pandas.DataFrame, place: str) -> tuple[str, tuple[str, ...]]:
     """The decimal mark that the columns show."""
-    evidence: dict[str, tuple[int, str, str]] = {}
-    unclear: dict[str, tuple[int, str, str]] = {}
+    evidence: dict[str, tuple[int, str]] = {}
+    unclear: dict[str, tuple[int, str]] = {}
     for column in plain:
         cells = plain[column][plain[column].str.contains("[.,]", regex=True)].drop_duplicates()
         for line, text in cells.items():
@@ -97,19 +97,21 @@ def _decide(plain: pandas.DataFrame, texts: pandas.DataFrame, place: str) -> tup
             elif _THOUSANDS.fullmatch(text):
                 mark = "," if marks[0] == "." else "."
             elif _AMBIGUOUS.fullmatch(text):
-                unclear.setdefault(marks[0], (line, column, texts[column][line]))
+                unclear.setdefault(marks[0], (line, column))
                 continue
             else:
                 mark = marks[0]
-            evidence.setdefault(mark, (line, column, texts[column][line]))
+            evidence.setdefault(mark, (line, column))
     if len(evidence) == 2:
-        (line, column, text), (other, _, other_text) = evidence["."], evidence[","]
+        (line, column), (other, other_column) = evidence["."], evidence[","]
         raise ValueError(
-            f"{place} {line}: {column} is {text!r}, which has a decimal point, but line {other} has {other_text!r},"
+            f"{place} {line}: {column} is {texts[column][line]!r}, which has a decimal point,"
+            f" but line {other} has {texts[other_column][other]!r},"
             " which has a decimal comma: write all numbers in one way"
         )
     if not evidence and "," in unclear:
-        line, column, text = unclear[","]
+        line, column = unclear[","]
+        text = texts[column][line]
         raise ValueError(
             f"{place} {line}: {column} is {text!r}, which can be read in two ways:"
             f" give --decimal point ({text.replace(',', '')}) or --decimal comma ({text.replace(',', '.')})"

@@ -20,6 +20,8 @@ def season_of(calendar: Calendar, series: Sequence[np.ndarray]) -> tuple[int, st
 
     >>> season_of(Calendar("months", 1), [np.ones(144)])
     (12, 'as the times are monthly')
+    >>> season_of(Calendar("seconds", 1), [np.ones(300)])
+    (60, 'as the times are every second: a minute, as there are less than two hours')
     """
     reason = f"as the times are {calendar.name}"
     if calendar.kind == "months":
@@ -82,7 +84,10 @@ def _timed(calendar: Calendar, series: Sequence[np.ndarray]) -> tuple[int, str]:
         if week <= LONGEST and rows >= 4 * week and _apart(series, week) < _apart(series, day):
             return week, f"{reason}, and values a week apart are more alike than those a day apart"
         return day, f"{reason}: a day"
-    return hour, f"{reason}: an hour, as there are less than two days"
+    minute = int(60 / calendar.step) if 60 % calendar.step == 0 else 1
+    if rows >= 2 * hour or minute <= 1:
+        return hour, f"{reason}: an hour, as there are less than two days"
+    return minute, f"{reason}: a minute, as there are less than two hours"
 
 
 def _apart(series: Sequence[np.ndarray], lag: int) -> float:

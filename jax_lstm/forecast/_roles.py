@@ -97,6 +97,9 @@ def choose(cells: Cells, asked: Roles, *, wide: bool = False) -> Roles:
     )
     words = tuple(column for column in free if column != time and not is_numeric(frame[column]))
     free = [column for column in free if column != time and column not in words]
+    for option, columns in list(named.items())[2:]:
+        if value is not None and value in columns:
+            raise ValueError(f"{option} names {value!r}, which is what is forecast: choose another column")
     if wide:
         if not free:
             raise ValueError(f"{name} has no column of numbers beside the times: expected one for each series")

@@ -59,7 +59,8 @@ def explanation(
     _cells(axes[3], times, values)
     for panel in axes[2:]:
         name_times(panel, times, table.roles.time)
-        panel.set_xlim(times[0], times[-1])
+        if len(times) > 1:
+            panel.set_xlim(times[0], times[-1])
     return axes
 
 
