@@ -132,10 +132,8 @@ def init(
     if diagonal:
         w_h = uniform(hidden)(keys[gates], (gates * hidden,), dtype)
     elif heads is not None:
-        size = hidden // heads
-        head_keys = [jax.random.split(k, heads) for k in keys[gates:-1]]
-        blocks = [[recurrent_init(k[head], (size, size), dtype) for k in head_keys] for head in range(heads)]
-        w_h = jnp.stack([jnp.concatenate(of_head, axis=1) for of_head in blocks])
+        of_heads = jax.vmap(lambda k: recurrent_init(k, (hidden // heads, hidden // heads), dtype))
+        w_h = jnp.concatenate([of_heads(jax.random.split(k, heads)) for k in keys[gates:-1]], axis=2)
     else:
         w_h = jnp.concatenate([recurrent_init(k, (out, hidden), dtype) for k in keys[gates:-1]], axis=1)
     b = None

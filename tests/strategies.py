@@ -129,6 +129,14 @@ def make_params(generator, variant: str, features: int, hidden: int, scale: floa
     )
 
 
+def make_carry(generator, params, batch: tuple[int, ...]) -> Carry:
+    """A carry with every value drawn; the normalizer of exponential gates is positive."""
+    h, c = (generator.standard_normal((*batch, size)) for size in (params.out, memory(params)))
+    if is_exponential(params):
+        c[..., params.hidden : 2 * params.hidden] = 1 + generator.random((*batch, params.hidden))
+    return Carry(h, c)
+
+
 @st.composite
 def calls(draw, case: Case) -> Call:
     """A call of the case. Masks, lengths, resets and shares are drawn one by one, so that a failure shrinks; other
@@ -156,11 +164,7 @@ def calls(draw, case: Case) -> Call:
         options["zoneout"] = Zoneout(generator.random((*axes, out)) < 0.3, generator.random((*axes, case.hidden)) < 0.3)
     if "shares" in case.options:
         options["zoneout"] = Zoneout(0.25, 0.5)
-    carry = None
-    if "carry" in case.options:
-        carry = Carry(normal((*case.batch, out)), normal((*case.batch, memory(params))))
-        if is_exponential(params):  # its normalizer is positive
-            carry.c[..., case.hidden : 2 * case.hidden] = 1 + generator.random((*case.batch, case.hidden))
+    carry = make_carry(generator, params, case.batch) if "carry" in case.options else None
     recurrent_mask = 2.0 * (generator.random((*case.batch, out)) < 0.5) if "recurrent_mask" in case.options else None
     return Call(params, poison(draw, options, 1.5 * normal((*axes, case.features))), carry, recurrent_mask, options)
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from strategies import VARIANTS, make_params, usual_pairs
+from strategies import VARIANTS, make_carry, make_params, usual_pairs
 
-from jax_lstm import Carry, lstm
+from jax_lstm import lstm
 from jax_lstm.schedules import rules
 
 pytestmark = pytest.mark.usefixtures("as_shipped")
@@ -21,9 +21,8 @@ CASES = usual_pairs([(schedule, variant) for schedule in SCHEDULES for variant i
 
 def call(variant):
     generator = np.random.default_rng(0)
-    params = make_params(generator, variant, 2, 3)
-    out = 3 if params.projection is None else params.projection.shape[1]
-    carry = Carry(generator.standard_normal((ROWS, out)), generator.standard_normal((ROWS, 3)))
+    params = make_params(generator, variant, 2, 4)
+    carry = make_carry(generator, params, (ROWS,))
     options = {"lengths": np.arange(ROWS) * 2 + 6, "resets": generator.random((TIME, ROWS)) < 0.1}
     options["lengths"][0] = 0
     return params, generator.standard_normal((TIME, ROWS, 2)), carry, options

@@ -23,7 +23,7 @@ def arguments(dtype, variant):
     too.
     """
     generator = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), make_params(generator, variant, 2, 3))
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), make_params(generator, variant, 2, 4))
     return params, jnp.asarray(generator.standard_normal((5, 3, 2)), dtype), jnp.array([5, 2, 0])
 
 

@@ -21,6 +21,8 @@ VARIANTS: dict[str, dict] = {
     "projection to 8": {"projection": 8},
     "layer normalisation": {"norm": True},
     "diagonal recurrence": {"diagonal": True},
+    "4 heads": {"heads": 4},
+    "sLSTM of 4 heads": {"heads": 4, "exponential": True},
 }
 """The options of `jax_lstm.init` of each variant."""
 

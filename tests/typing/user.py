@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 import jax_lstm
-from jax_lstm import Bidirectional, Carry, DiagonalParams, FinalCarries, LSTMParams, Readout, Trace
+from jax_lstm import Bidirectional, BlockDiagonalParams, Carry, DiagonalParams, FinalCarries, LSTMParams, Readout, Trace
 
-params: LSTMParams | DiagonalParams = jax_lstm.init(jax.random.key(0), features=3, hidden=8)
+params: LSTMParams | DiagonalParams | BlockDiagonalParams = jax_lstm.init(jax.random.key(0), features=3, hidden=8)
 xs = jnp.ones((20, 4, 3))
 
 carry, hs = jax_lstm.lstm(params, xs, lengths=jnp.array([20, 7, 3, 0]))
@@ -32,7 +32,7 @@ assert_type(carries, tuple[Carry | FinalCarries, ...])
 assert_type(outputs, jax.Array)
 
 pair = Bidirectional(params, params)
-assert_type(pair.forward, LSTMParams | DiagonalParams)
+assert_type(pair.forward, LSTMParams | DiagonalParams | BlockDiagonalParams)
 
 prediction = jax_lstm.readout(Readout(jnp.ones((16, 1))), outputs)
 assert_type(prediction, jax.Array)
