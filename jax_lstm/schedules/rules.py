@@ -23,9 +23,10 @@ TIMED = ("avx2",)
 KERNEL_BYTES = 6 * 2**20
 """Up to which size of the weights the CPU kernel was at least as fast as XLA's products.
 
-With AVX2, the processor time of the other schedule over the kernel's, forward and gradient, for (rows, steps, features,
-hidden): 1.71 and 1.42 at (16, 100, 64, 256), 1.24 and 1.17 at (8, 60, 128, 512), 1.27 and 1.31 at (64, 60, 128, 512);
-but 0.94 and 1.09 at (16, 60, 512, 512), with 8 MB of weights, which every core reads at every step.
+With AVX2, the processor time of the schedule that else comes next over the kernel's, forward and gradient, for (rows,
+steps, features, hidden): 1.71 and 1.42 at (16, 100, 64, 256), 1.17 and 0.98 at (16, 30, 128, 320), 1.08 and 1.11 at
+(4, 60, 128, 512), 1.27 and 1.31 at (64, 60, 128, 512); but 0.94 and 1.09 at (16, 60, 512, 512), with 8 MB of weights,
+which every core reads at every step.
 """
 
 
