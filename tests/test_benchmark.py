@@ -12,14 +12,10 @@ from experiments.benchmark.ours import draw, plain, spread
 from experiments.benchmark.peers import PEERS, WITHOUT_LENGTHS
 
 MODULES = {"ONNX Runtime": "onnxruntime", "Flax linen": "flax", "Flax nnx": "flax"}
-WORK = [
-    pytest.param(name, ragged, marks=pytest.mark.exhaustive if ragged else ())
-    for name in PEERS
-    for ragged in (False, True)
-    if not (ragged and name in WITHOUT_LENGTHS)
-]
+WORK = [(name, ragged) for name in PEERS for ragged in (False, True) if not (ragged and name in WITHOUT_LENGTHS)]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "ragged"), WORK)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the peers' own code
 def test_a_peer_does_the_same_work(name, ragged):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 from programs import COLLECTIVE, collectives_in_loops
-from strategies import SCHEDULES, every_schedule
+from strategies import SCHEDULES, every_schedule, usually
 
 from jax_lstm import Carry, cell, init, init_network, lstm, network, trace
 from jax_lstm.parallel import BATCH, batch_mesh, keep_freed_memory, replicate, shard_batch
@@ -71,7 +71,7 @@ def test_eight_devices_give_what_one_gives(schedule, explicit):
     assert len(found[1][1].sharding.device_set) == 8
 
 
-@pytest.mark.parametrize("schedule", LOOPS)
+@pytest.mark.parametrize("schedule", usually(LOOPS, ("auto", "chunked")))
 @pytest.mark.parametrize("explicit", [False, True], ids=["automatic axes", "explicit axes"])
 def test_no_collective_inside_the_loop(schedule, explicit):
     program = compiled(schedule, batch_mesh(explicit=explicit))

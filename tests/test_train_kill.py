@@ -73,6 +73,7 @@ def assert_same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) 
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
+@pytest.mark.exhaustive
 def test_a_run_killed_twice_ends_as_if_it_had_not_been(tmp_path):
     """Killed in processes of its own, and finished in this one, which spares it two starts."""
     whole = train_child.leaves(train_child.run(None, 1, steps=60))
