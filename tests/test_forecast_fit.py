@@ -105,7 +105,7 @@ def test_a_series_too_short_to_train_on_gets_the_package_s_weights():
 
 
 def test_refusals_of_fit(panel):
-    with pytest.raises(ValueError, match="effort is 'huge', expected one of quick, normal, long"):
+    with pytest.raises(ValueError, match="effort is 'huge', expected one of quick, normal, thorough"):
         forecast.fit(panel, 6, key=KEY, effort="huge")
 
 
