@@ -80,7 +80,7 @@ def test_a_panel_may_have_more_series_than_are_in_memory_at_once(monkeypatch):
 
     panel = forecast.panel([wave(length, seed=length) for length in range(30, 40)], season=12)
     whole = forecast.predict(panel, 6)
-    monkeypatch.setattr(_methods, "PORTION", 4)
+    monkeypatch.setattr(_methods, "CHUNK", 4)
     parts = forecast.predict(panel, 6)
     for one, other in zip(whole.centre + whole.upper[0.8], parts.centre + parts.upper[0.8], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
