@@ -8,6 +8,7 @@ import pytest
 from peers import peer
 
 from experiments.benchmark import fresh, pages, report, shapes, timing, uses
+from experiments.benchmark.__main__ import RESULTS
 from experiments.benchmark.ours import draw, plain, spread
 from experiments.benchmark.peers import PEERS, WITHOUT_LENGTHS
 
@@ -92,3 +93,10 @@ def test_a_page_has_ours_beside_one_other():
     assert "takes this many times our time: 1.5 forward, 1.5 gradient" in pages.overview(results())
     with pytest.raises(ValueError, match="a page without the lines <!-- results -->"):
         pages.filled("no marks", "table")
+
+
+@pytest.mark.parametrize("name", pages.PAGES)
+def test_every_page_has_the_committed_results(name):
+    committed = json.loads((RESULTS / "results.json").read_text("utf-8"))
+    text = (pages.ROOT / name).read_text("utf-8")
+    assert pages.filled(text, pages.PAGES[name](committed)) == text

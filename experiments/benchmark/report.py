@@ -118,7 +118,7 @@ def _shapes(part: dict[str, Any]) -> list[str]:
 
 
 def _peaks(part: dict[str, Any]) -> str:
-    peaks = {count: rate for count, rate in part["peak GF/s"].items() if rate is not None}
+    peaks = part["peak GF/s"]
     if not peaks:
         return "Without the compiled kernel, whose library measures the peak rate of the cores."
     rates = ", ".join(f"{number(rate)} GF/s on {count}" for count, rate in peaks.items())

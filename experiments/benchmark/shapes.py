@@ -56,12 +56,18 @@ def measure_all(part: str, names: list[str], seconds: float) -> dict[str, Any]:
     else:
         makers = {"jax_lstm": ours.plain, **peers.PEERS}
     passes = ("forward", "last", "gradient") if part == "shapes" else ("forward", "gradient")
-    peaks = {1: timing.peak_rate(1), timing.cores(): timing.peak_rate(timing.cores())}
+    counts = {1, timing.cores()}
+    before = {count: timing.peak_rate(count) for count in counts}
     cases = [(name, False) for name in names] + [(name, True) for name in names if name in RAGGED and part != "mesh"]
-    return {
-        "peak GF/s": {str(count): None if rate is None else rate / 1e9 for count, rate in peaks.items()},
-        "shapes": [measure(name, ragged, makers, passes, seconds, peaks) for name, ragged in cases],
-    }
+    found = [measure(name, ragged, makers, passes, seconds) for name, ragged in cases]
+    peaks = {count: max(rate, timing.peak_rate(count)) for count, rate in before.items() if rate is not None}
+    for row in found:
+        shape = Shape(*row["sizes"])
+        peak = None if "ragged" in row["shape"] else peaks.get(1 if shape.batch == 1 else timing.cores())
+        for what in (what for what in passes if what in row):
+            operations = timing.operations(*shape, gradient=what == "gradient")
+            row[what]["limit"] = None if peak is None else 1e3 * operations / peak
+    return {"peak GF/s": {str(count): rate / 1e9 for count, rate in peaks.items()}, "shapes": found}
 
 
 def measure(
@@ -70,9 +76,8 @@ def measure(
     makers: Mapping[str, Any],
     passes: tuple[str, ...],
     seconds: float,
-    peaks: Mapping[int, float | None],
 ) -> dict[str, Any]:
-    """The times of all systems on one shape, in milliseconds, and the least that the products can take."""
+    """The times of all systems on one shape, in milliseconds."""
     shape, work = SHAPES[name], work_of(name, ragged)
     systems, missing = {}, []
     for system, make in makers.items():
@@ -85,7 +90,6 @@ def measure(
     choice = explain_schedule(work.params, work.xs, lengths=work.lengths)
     found: dict[str, Any] = {"shape": name + (", ragged" if ragged else ""), "sizes": list(shape), "missing": missing}
     found["schedule"] = choice.schedule
-    peak = peaks[1 if shape.batch == 1 else timing.cores()]
     for what in passes:
         calls = {system: made[what] for system, made in systems.items() if what in made}
         if not calls:
@@ -94,9 +98,6 @@ def measure(
             {system: call() for system, call in calls.items()}, work.valid if what == "forward" else None
         )
         times = timing.in_turn(calls, seconds)
-        limit = None
-        if peak is not None and not ragged:
-            limit = 1e3 * timing.operations(*shape, gradient=what == "gradient") / peak
-        found[what] = {"milliseconds": {system: 1e3 * t for system, t in times.items()}, "limit": limit}
+        found[what] = {"milliseconds": {system: 1e3 * t for system, t in times.items()}}
         print(f"{found['shape']}, {what}: done", file=sys.stderr)
     return found
