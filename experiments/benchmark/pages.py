@@ -14,6 +14,7 @@ from experiments.benchmark.__main__ import RESULTS
 from experiments.benchmark.report import geometric_mean, number, table
 from experiments.report import BEGIN, END
 
+SHAPE = "shape (batch, time, features, hidden)"
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -25,7 +26,7 @@ def overview(results: dict[str, Any]) -> str:
     body = []
     for row in rows:
         times = [[number(row[what]["milliseconds"].get(one)) for what in ("forward", "gradient")] for one in systems]
-        body.append([row["shape"], *(" / ".join(pair).replace("– / –", "–") for pair in times)])
+        body.append([_sizes(row), *(" / ".join(pair).replace("– / –", "–") for pair in times)])
     means = {
         f"{what}{memory}": geometric_mean(results[name], what)
         for name, memory in (("shapes", ""), ("kept", " with freed memory kept"))
@@ -37,7 +38,7 @@ def overview(results: dict[str, Any]) -> str:
         [
             "Forward / gradient of one layer, in milliseconds, the least of many turns:",
             "",
-            *table(["shape", *systems], body),
+            *table([SHAPE, *systems], body),
             f"In the geometric mean over the shapes, the fastest of the others takes this many times our time: {said}.",
             _made_by(part),
         ]
@@ -58,18 +59,21 @@ def beside(system: str, title: str, results: dict[str, Any]) -> str:
         if times[0][1] is None:
             continue  # it has no lengths
         cells = [*times, [memory.get(one, {}).get(row["shape"]) for one in pair]][: len(columns)]
-        sizes = f"{row['shape']} {tuple(row['sizes'])}".replace(", ragged (", " (ragged; ")
-        body.append([sizes, *(" / ".join(map(number, cell)).replace("– / –", "–") for cell in cells)])
+        body.append([_sizes(row), *(" / ".join(map(number, cell)).replace("– / –", "–") for cell in cells)])
     lines = [
         f"One layer of `jax_lstm` / {title}, the same weights and input:",
         "",
-        *table(["shape (batch, time, features, hidden)", *columns], body),
+        *table([SHAPE, *columns], body),
     ]
     first = fresh["first call, seconds"]
     if system in first:
         seconds = " / ".join(number(first[one]) for one in pair)
         lines.append(f"The first gradient of a process, on `small`, takes {seconds} s, compilation included.")
     return "\n".join([*lines, _made_by(part)])
+
+
+def _sizes(row: dict[str, Any]) -> str:
+    return f"{row['shape']} {tuple(row['sizes'])}".replace(", ragged (", " (ragged; ")
 
 
 def _made_by(part: dict[str, Any]) -> str:
