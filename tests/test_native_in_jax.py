@@ -227,6 +227,24 @@ def test_half_precision_is_refused():
         lstm(params, xs, schedule="native")
 
 
+@pytest.mark.parametrize(
+    ("time", "features", "hidden", "reason"),
+    [
+        (5, 1, 4, None),
+        (5, 1, 3, "3 units"),
+        (4, 1, 4, "4 steps"),
+        (5, 128, 512, None),
+        (5, 512, 512, "8,388,608 bytes"),
+    ],
+)
+def test_auto_takes_it_where_it_is_as_fast(monkeypatch, time, features, hidden, reason):
+    monkeypatch.setattr(rules, "TIMED", (library.variant(),))  # whatever this processor has
+    params = init(jax.random.key(0), features, hidden, bias=False, recurrent_init=jax.nn.initializers.zeros)
+    choice = explain_schedule(params, jnp.zeros((time, 2, features)))
+    assert (choice.schedule == "native") == (reason is None)
+    assert reason is None or reason in choice.passed_over["native"]
+
+
 def test_the_switch_turns_it_off_and_on(monkeypatch):
     params, xs = layer_and_input()
     monkeypatch.setattr(rules, "TIMED", (library.variant(),))  # whatever this processor has
