@@ -45,6 +45,7 @@ def test_a_fitted_model_forecasts_series_that_it_never_saw_better(model):
     assert np.abs(with_model - actuals).mean() < 0.9 * np.abs(without - actuals).mean()
 
 
+@pytest.mark.exhaustive
 def test_the_same_key_gives_the_same_model_and_a_file_gives_it_back(panel, model, tmp_path):
     again = fit_briefly(panel)
     jax.tree.map(np.testing.assert_array_equal, again.tuned[1].network, model.tuned[1].network)

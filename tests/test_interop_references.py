@@ -14,7 +14,8 @@ TIME, BATCH, FEATURES, HIDDEN = 6, 3, 4, 5
 LENGTHS = np.array([4, 6, 1], np.int32)
 
 
-@pytest.mark.parametrize("bidirectional", [pytest.param(False, marks=pytest.mark.exhaustive), True])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("bidirectional", [False, True])
 def test_cudnns_buffer(bidirectional):
     sizes, directions = (FEATURES, HIDDEN, 2, bidirectional), 1 + bidirectional
     buffer = rnn.init_lstm_weight(jax.random.key(0), *sizes)

@@ -5,7 +5,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from strategies import every_schedule
+import pytest
+from strategies import SCHEDULES, usually
 
 from jax_lstm import Readout, init_network, network, network_step, readout, zero_carries
 
@@ -33,7 +34,7 @@ def update(params, carries, observations, starts, schedule):
     return carries, readout(head, hs)
 
 
-@every_schedule
+@pytest.mark.parametrize("schedule", usually(SCHEDULES, ("chunked",)))
 def test_a_rollout_and_its_update_agree(schedule):
     keys = jax.random.split(jax.random.key(0), 4)
     params = (init_network(keys[0], OBSERVATIONS, [5, 4]), Readout(jax.random.normal(keys[1], (4, ACTIONS))))

@@ -51,6 +51,7 @@ def test_members_are_vmap_is_jit_of_vmap_is_one_by_one():
     assert len(set(members.steps.tolist())) > 1  # each member stops for itself
 
 
+@pytest.mark.exhaustive
 def test_vmap_over_learning_rates_and_data_sets():
     rates = jnp.array([0.01, 0.1])
     together = jax.vmap(lambda rate: fit(exact, jnp.zeros(2), (X, Y), optax.adam(rate), key=KEY, steps=10).params)(

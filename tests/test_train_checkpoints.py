@@ -39,6 +39,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
+@pytest.mark.exhaustive
 def test_a_run_in_parts_is_the_whole_run(tmp_path):
     """Named tuples, None fields, a clip in the structure, keys in the state of the optimiser, shortened histories."""
     whole = train_child.run(None, 1, steps=60)
