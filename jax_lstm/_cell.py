@@ -114,6 +114,7 @@ def dense(params: Params) -> LSTMParams:
     >>> dense(init(jax.random.key(0), features=3, hidden=8, heads=2)).w_h.shape
     (8, 32)
     """
+    params = as_arrays(params)
     check_params(params)
     if isinstance(params, LSTMParams):
         return params
