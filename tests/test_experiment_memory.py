@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from strategies import usually
 
 from experiments.memory_task import __main__, ppo
 from experiments.memory_task.policy import POLICIES
@@ -52,7 +51,8 @@ def test_the_cue_is_seen_at_the_start_alone():
     assert seen[2] == seen[5] == [0, 0, 0, 1]
 
 
-@pytest.mark.parametrize("name", usually(POLICIES, ("LSTM",)))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", POLICIES)
 def test_learning_sees_what_acting_saw(name):
     """Log-probabilities and values of a second rollout: by steps, and over the sequence from where the first ended."""
     policy, length = POLICIES[name], 2

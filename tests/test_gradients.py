@@ -120,7 +120,12 @@ def test_gradients(schedule, case, data):
 
 
 # three cases for the two schedules whose code differs, one for the others
-TWICE = [(s, case) for s in SCHEDULES for case in (CASES[2], CASES[8], CASES[-1]) if s in USUAL or case is CASES[2]]
+TWICE = [
+    (s, case)
+    for s in SCHEDULES
+    for case in (CASES[2], CASES[8], CASES[-1])
+    if s in ("scan", "chunked") or case is CASES[2]
+]
 
 
 @pytest.mark.parametrize(("schedule", "case"), usual_pairs(TWICE, [("chunked", CASES[2])]), ids=str)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SCHEDULES, every_schedule, make_params, usually
+from strategies import every_schedule, make_params
 
 from jax_lstm import (
     Bidirectional,
@@ -77,7 +77,7 @@ def test_both_directions_are_two_single_passes_side_by_side(reverse, seed, mask,
     same((found, hs), (FinalCarries(end_f, end_b), jnp.concatenate([hs_f, hs_b], axis=-1)))
 
 
-@pytest.mark.parametrize("schedule", usually(SCHEDULES, ("chunked",)))
+@every_schedule
 @given(seeds, masks, masks, st.integers(1, TIME - 1))
 def test_a_stack_streams(schedule, seed, mask, resets, start):
     """Chunks equal the whole, also with dropout, whose masks come from the key."""

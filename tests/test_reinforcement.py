@@ -5,8 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
-from strategies import SCHEDULES, usually
+from strategies import every_schedule
 
 from jax_lstm import Readout, init_network, network, network_step, readout, zero_carries
 
@@ -34,7 +33,7 @@ def update(params, carries, observations, starts, schedule):
     return carries, readout(head, hs)
 
 
-@pytest.mark.parametrize("schedule", usually(SCHEDULES, ("chunked",)))
+@every_schedule
 def test_a_rollout_and_its_update_agree(schedule):
     keys = jax.random.split(jax.random.key(0), 4)
     params = (init_network(keys[0], OBSERVATIONS, [5, 4]), Readout(jax.random.normal(keys[1], (4, ACTIONS))))

@@ -228,6 +228,7 @@ def test_auto_takes_the_plain_scan_for_forward_mode():
     same(jacobian("auto"), jacobian("scan"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("schedule", usually(["auto", "deferred", "chunked"], ["chunked"]))
 def test_hessians_by_forward_over_reverse(schedule):
     params, xs = layer(features=2, hidden=3), jax.random.normal(jax.random.key(1), (6, 20, 2))
@@ -251,6 +252,7 @@ def test_a_batch_of_no_rows(schedule):
     assert not of_params.w_h.any()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "variant",
     [{}, pytest.param({"peephole": True, "projection": 2, "norm": True}, marks=pytest.mark.exhaustive)],

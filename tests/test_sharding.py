@@ -58,7 +58,7 @@ def compiled(schedule, mesh) -> str:
         return jax.jit(value_and_gradient(schedule)).lower(params, xs, carry, lengths, resets).compile().as_text()
 
 
-@pytest.mark.parametrize("schedule", usually(SCHEDULES, ("chunked",)))
+@every_schedule
 @pytest.mark.parametrize("explicit", [False, True], ids=["automatic axes", "explicit axes"])
 def test_eight_devices_give_what_one_gives(schedule, explicit):
     run = value_and_gradient(schedule)

@@ -37,6 +37,7 @@ def test_keys_of_the_old_kind_are_keys():
     assert_same(old, fit(squares, jnp.zeros(2), (X, Y), ADAM, key=KEY, steps=20, batch_size=8))
 
 
+@pytest.mark.exhaustive
 def test_members_are_vmap_is_jit_of_vmap_is_one_by_one():
     quick = optax.adam(0.3)
     options = dict(steps=60, batch_size=8, validation=held_out, validate_every=4, patience=2)
