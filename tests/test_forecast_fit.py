@@ -35,6 +35,7 @@ def fit_briefly(panel):
         return forecast.fit(panel, 6, **OPTIONS)
 
 
+@pytest.mark.exhaustive
 def test_a_fitted_model_forecasts_series_that_it_never_saw_better(model):
     assert "trained further" in model.report
     assert model.season == (1,)

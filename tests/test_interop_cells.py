@@ -9,9 +9,10 @@ from peers import CLOSE, assert_close, assert_same_bits, lenient, peer, random
 from jax_lstm import Bidirectional, Carry, interop, network
 
 # Keras asks NumPy for arrays of its variables in a way that NumPy 2 gives up; it concerns Keras alone
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
 TIME, BATCH, FEATURES = 6, 3, 4
 LENGTHS = np.array([4, 6, 1], np.int32)
 

@@ -25,9 +25,10 @@ from jax_lstm.interop import from_equinox, from_flax, from_haiku, from_keras, to
 
 TIME, BATCH, FEATURES = 5, 3, 4
 # Keras asks NumPy for arrays of its variables in a way that NumPy 2 deprecates
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
 
 
 def test_parameters_may_be_wrapped_in_nnx_params(tmp_path):
