@@ -2,9 +2,18 @@
 on failure.
 """
 
-import jax
+import os
+
+import jaxlib.version
 import pytest
 from hypothesis import Phase, settings
+
+# read once, when JAX starts: XLA's emitters of fusions take two thirds of what is left of compiling, and newer versions
+# have no others; test_as_shipped.py asks for them
+if jaxlib.version.__version_info__ < (0, 11):
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_fusion_emitters=false"
+
+import jax
 
 from jax_lstm.schedules import rules
 

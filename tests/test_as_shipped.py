@@ -2,6 +2,8 @@
 passes.
 """
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from jax_lstm.schedules import rules
 
 pytestmark = pytest.mark.usefixtures("as_shipped")
 SCHEDULES = ("auto", "scan", "deferred", "chunked", "checkpointed")
+EMITTERS = {"xla_cpu_use_fusion_emitters": True} if "emitters=false" in os.environ.get("XLA_FLAGS", "") else {}
 TIME, ROWS = 40, 18  # two chunks and a rest, and enough rows for chunks
 USUAL = [("auto", "plain"), ("chunked", "plain"), ("deferred", "all but diagonal"), ("scan", "peephole")]
 CASES = usual_pairs([(schedule, variant) for schedule in SCHEDULES for variant in VARIANTS], USUAL)
@@ -51,7 +54,8 @@ def test_values_and_gradients_against_the_oracle(schedule, variant):
         return np.sin(found.hs).sum() + np.cos(found.h).sum() + np.sin(found.c).sum()
 
     arguments = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (params, xs, carry))
-    gradients, (last, hs) = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(*arguments)
+    program = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True), compiler_options=EMITTERS)
+    gradients, (last, hs) = program(*arguments)
     expected = oracle.lstm(params, xs, *carry, **options)
     for found, value in ((hs, expected.hs), (last.h, expected.h), (last.c, expected.c)):
         np.testing.assert_allclose(found, value, rtol=0, atol=1e-5 * max(1, np.abs(value).max()))
