@@ -4,9 +4,11 @@ once.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +16,9 @@ import jax.numpy as jnp
 from jax_lstm._cell import dot, recurrent
 from jax_lstm._types import BlockDiagonalParams, DiagonalParams, LSTMParams, Params
 
-Layout = Literal["plain", "halves", "weights left"]
-"""How a loop multiplies its rows by the weights: as `a @ w`; by the halves of `w`; or as `(w.T @ a.T).T`."""
+Layout = Literal["plain", "halves", "weights left", "one kernel"]
+"""How a loop multiplies its rows by the weights: as `a @ w`; by the halves of `w`; as `(w.T @ a.T).T`; or as `a @ w`,
+where a GPU makes `a`, and what else a step passes on, in one kernel."""
 
 
 def product_in_loop(w: jax.Array, batch: tuple[int, ...], layout: Layout) -> Callable[[jax.Array], jax.Array]:
@@ -32,7 +35,44 @@ def product_in_loop(w: jax.Array, batch: tuple[int, ...], layout: Layout) -> Cal
     if layout == "halves":
         halves = jnp.split(w, [w.shape[1] // 2], axis=1)
         return lambda a: jnp.concatenate([dot(a, half) for half in halves], axis=-1)
+    if layout == "one kernel":
+        # without the barrier XLA adds what passes by inside the product, and cuts it out in a kernel before
+        return lambda a: _on_gpu(jax.lax.optimization_barrier, dot(a, w))
     return lambda a: dot(a, w)
+
+
+def in_one_kernel(d_z: jax.Array, passed: list[jax.Array], gates: int) -> tuple[jax.Array, list[jax.Array]]:
+    """The same values, which one kernel of a GPU makes.
+
+    Args:
+        d_z: the gradient of the pre-activations, `(*batch, gates*hidden)`.
+        passed: what else a step passes on, `(*batch, n)` with `n` of at most `gates*hidden`.
+        gates: the number of blocks of `d_z`.
+    """
+    return _on_gpu(partial(padded, gates), (d_z, passed))
+
+
+def padded(gates: int, arrays: tuple[jax.Array, list[jax.Array]]) -> tuple[jax.Array, list[jax.Array]]:
+    """The same values by way of arrays that are all of the shape of `d_z`.
+
+    XLA for GPUs makes arrays of one shape in one kernel, but neither a concatenation nor arrays of several shapes. So
+    `d_z` is the sum of its padded blocks, the others are padded, and a barrier keeps them so.
+    """
+    d_z, passed = arrays
+    width = d_z.shape[-1]
+
+    def pad(a: jax.Array, start: int) -> jax.Array:
+        return jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(start, width - start - a.shape[-1])])
+
+    blocks = jnp.split(d_z, gates, axis=-1)
+    summed = functools.reduce(jnp.add, [pad(block, k * block.shape[-1]) for k, block in enumerate(blocks)])
+    summed, wide = jax.lax.optimization_barrier((summed, [pad(a, 0) for a in passed]))
+    return summed, [whole[..., : a.shape[-1]] for whole, a in zip(wide, passed, strict=True)]
+
+
+def _on_gpu(function: Callable[[Any], Any], value: Any) -> Any:
+    """`function(value)`, which equals `value`, where the program is compiled for an NVIDIA GPU."""
+    return jax.lax.platform_dependent(value, cuda=function, default=lambda value: value)
 
 
 class StepGradients(NamedTuple):

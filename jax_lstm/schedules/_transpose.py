@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax_lstm._cell import products, update, wide_dtype
 from jax_lstm._step import Shared, Steps, begin_step, finish_step, zero_invalid
 from jax_lstm._types import Carry, LSTMParams, Params, Trace, is_exponential
-from jax_lstm.schedules._products import Layout, StepGradients, elementwise_vectors, product_in_loop
+from jax_lstm.schedules._products import Layout, StepGradients, elementwise_vectors, in_one_kernel, product_in_loop
 
 
 class Kept(NamedTuple):
@@ -88,6 +88,10 @@ def step_transpose(
     by_w_h = product_in_loop(wide.w_h.T, batch, layout) if isinstance(params, LSTMParams) else None
     by_projection = None if wide.projection is None else product_in_loop(wide.projection.T, batch, layout)
 
+    def may_keep_h(now: Steps) -> bool:
+        """Whether a step may pass its hidden state on as it came."""
+        return any(array is not None for array in (now.valid, now.zoneout, shared.zoneout))
+
     def transposed(
         state: tuple[Carry, Elementwise], now: Steps, kept: Kept, d_h: jax.Array
     ) -> tuple[tuple[Carry, Elementwise], StepGradients]:
@@ -116,6 +120,13 @@ def step_transpose(
         if by_projection is not None:
             d_m = by_projection(d_new.h.astype(wide_dtype(m.dtype))).astype(m.dtype)
         d_update, d_z, d_c = pull_update((d_m, d_new.c))
+        d_before = d_before._replace(c=d_before.c + d_c)
+        if layout == "one kernel" and by_w_h is not None and params.norm is None:
+            # a step passes h by its product only where it may keep it
+            keeps = d_before.h.shape[-1] <= d_z.shape[-1] and may_keep_h(now)
+            passed = [d_before.c, d_before.h] if keeps else [d_before.c]
+            d_z, (d_c, *d_kept) = in_one_kernel(d_z, passed, d_z.shape[-1] // params.hidden)
+            d_before = Carry(d_kept[0] if keeps else d_before.h, d_c)
         if by_w_h is not None:
             d_products = None
             d_h_seen = by_w_h(d_z if params.norm is None else d_z[1]).astype(h_seen.dtype)
@@ -124,7 +135,7 @@ def step_transpose(
                 lambda acting, h: products(params._replace(**acting.vectors), now.x, h), acting, h_seen
             )
             d_products, d_h_seen = pull_products(d_z)
-        d_begin, d_carry = pull_begin((Carry(d_before.h, d_before.c + d_c), d_h_seen))
+        d_begin, d_carry = pull_begin((d_before, d_h_seen))
         terms = [d_update, d_begin] if d_products is None else [d_update, d_products, d_begin]
         gradients = StepGradients(d_z, None if params.projection is None else (m, d_new.h))
         return (d_carry, add(d_acting, *terms)), gradients

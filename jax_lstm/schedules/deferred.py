@@ -56,7 +56,7 @@ class Plans(NamedTuple):
     """The plan for each platform that the program may be compiled for."""
 
     cpu: Plan = Plan()
-    accelerator: Plan = Plan(hoisted=True)
+    accelerator: Plan = Plan(layout="one kernel", hoisted=True)
 
 
 def deferred(params: Params, shared: Shared, steps: Steps, *, plans: Plans, reverse: bool) -> tuple[Carry, jax.Array]:

@@ -124,15 +124,17 @@ def layout(problem: Problem) -> Layout:
     """
     rows = problem.rows
     size = _bytes_of_weights(problem)
+    if problem.platform != "cpu":
+        return "one kernel"
     restricted = problem.variant & {"diagonal", "heads"}  # has no matrix of all units in its loop
-    if restricted or problem.platform != "cpu" or rows is None or rows < LEFT_ROWS.start or size < LARGE_BYTES:
+    if restricted or rows is None or rows < LEFT_ROWS.start or size < LARGE_BYTES:
         return "plain"
     return "weights left" if rows in LEFT_ROWS and size >= MANY_BYTES else "halves"
 
 
 def plans(problem: Problem, chunk: int | None) -> Plans:
     """The plans of a schedule that was asked for by name: the same chunks on every platform."""
-    return Plans(Plan(chunk, layout(problem._replace(platform="cpu"))), Plan(chunk, hoisted=True))
+    return Plans(Plan(chunk, layout(problem._replace(platform="cpu"))), Plan(chunk, "one kernel", hoisted=True))
 
 
 def _bytes_of_weights(problem: Problem) -> int:
