@@ -11,6 +11,7 @@ namespace {
 
 const XLA_FFI_DataType FLOAT = XLA_FFI_DataType_F32, INTEGER = XLA_FFI_DataType_S32, BOOLEAN = XLA_FFI_DataType_PRED;
 const long LEAST_WORK = 1 << 18;  // multiply-adds that are worth the hand-over to another thread
+const long FEW_ROWS = 4, STEP_FOR_TWO = 1 << 15;  // rows that two threads take together; multiply-adds of a row's step worth their meeting
 
 // What both calls have: a set of rows shares its weights, and in the backward pass the gradient of them.
 struct Call {
@@ -97,6 +98,8 @@ bool asks_for_version(XLA_FFI_CallFrame *frame) {
 // ---- forward
 
 struct Forward : Call {
+  bool in_team = false;  // two pieces, with all rows and half of the panels each
+  Team team;
   Array h_first, c_first, h_reset, c_reset, recurrent_mask, hs, h_last, c_last, kept;
 };
 
@@ -104,13 +107,15 @@ void run_forward(void *argument, long piece) {
   Forward &call = *(Forward *)argument;
   const Problem &q = call.q;
   const long set = piece / call.pieces, H = q.hidden;
-  const Rows mine = rows_of(call, piece % call.pieces);
+  const float *packed = call.packed + (call.shared ? 0 : set * call.packed_size);
+  if (call.in_team && piece == 1) return kernels->follow(q, packed, call.team);
+  const Rows mine = call.in_team ? Rows{0, 1, call.rows} : rows_of(call, piece % call.pieces);
   if (mine.count == 0) return;
   const long head = in_lines(mine.count * sizeof(ForwardRow));
   char *memory = (char *)allocate(head + kernels->forward_scratch(q, mine.count) * sizeof(float));
   if (!memory) {
     __atomic_store_n(&call.out_of_memory, true, __ATOMIC_RELAXED);
-    return;
+    return call.team.dismiss();
   }
   ForwardRow *rows = (ForwardRow *)memory;
   for (long k = 0; k < mine.count; k++) {
@@ -129,7 +134,8 @@ void run_forward(void *argument, long piece) {
                {nullptr, nullptr},
                nullptr};
   }
-  kernels->forward(q, call.packed + (call.shared ? 0 : set * call.packed_size), rows, mine.count, (float *)(memory + head));
+  kernels->forward(q, packed, rows, mine.count, (float *)(memory + head), call.in_team ? &call.team : nullptr);
+  call.team.dismiss();
   free(memory);
 }
 
@@ -230,6 +236,8 @@ EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
   call.sets = call.shared ? 1 : in.groups;
   call.rows = call.shared ? in.groups * B : B;
   split(frame, call);
+  call.in_team = call.sets == 1 && call.rows <= FEW_ROWS && 4 * H * (F + H) >= STEP_FOR_TWO && threads(frame) > 1;
+  if (call.in_team) call.pieces = 2;
   call.packed_size = kernels->forward_weights(q);
   call.packed = (float *)allocate(call.sets * call.packed_size * sizeof(float) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);

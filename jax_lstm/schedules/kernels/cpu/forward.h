@@ -89,8 +89,19 @@ void start_from(const Problem &q, ForwardRow &row, const float *h, const float *
 
 long forward_scratch(const Problem &q, long rows) { return 3 * rows * padded(q) + rows * 2 + 16; }
 
-void forward(const Problem &q, const float *packed, ForwardRow *rows, long count, float *scratch) {
+// A step of n rows, in the panels from `first` up to `end`.
+void forward_step(const Problem &q, const float *packed, ForwardRow *const *rows, long n, long t, long first, long end) {
   static void (*const tile[])(const Problem &, const float *, ForwardRow *const *, long, long) = BY_ROWS(forward_tile);
+  for (long p = first; p < end; p++) IN_TILES(n, tile, q, packed, rows + s, t, p)
+}
+
+// The follower's half of the steps that the leader opens to it.
+void follow(const Problem &q, const float *packed, Team &team) {
+  team.come();
+  for (; team.next(); team.finish()) forward_step(q, packed, team.running, team.count, team.t, q.panels / 2, q.panels);
+}
+
+void forward(const Problem &q, const float *packed, ForwardRow *rows, long count, float *scratch, Team *team) {
   memset(scratch, 0, 3 * count * padded(q) * sizeof(float));
   ForwardRow **running = (ForwardRow **)(scratch + 3 * count * padded(q));
   for (long r = 0; r < count; r++) {
@@ -110,7 +121,12 @@ void forward(const Problem &q, const float *packed, ForwardRow *rows, long count
         else if (row->hs) memset(row->hs + t * q.h_step, 0, q.hidden * sizeof(float));
       }
     }
-    for (long p = 0; p < q.panels; p++) IN_TILES(n, tile, q, packed, running + s, t, p)
+    if (team && team->open(running, n, t)) {
+      forward_step(q, packed, running, n, t, 0, q.panels / 2);
+      team->meet();
+    } else {
+      forward_step(q, packed, running, n, t, 0, q.panels);
+    }
     for (long k = 0; k < n; k++) {
       float *before = running[k]->seen[0];
       running[k]->seen[0] = running[k]->seen[1], running[k]->seen[1] = before;
