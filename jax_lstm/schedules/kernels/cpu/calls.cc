@@ -11,6 +11,7 @@ namespace {
 
 const XLA_FFI_DataType FLOAT = XLA_FFI_DataType_F32, INTEGER = XLA_FFI_DataType_S32, BOOLEAN = XLA_FFI_DataType_PRED;
 const long LEAST_WORK = 1 << 18;  // multiply-adds that are worth the hand-over to another thread
+const long NEAR = 100000, ROWS_AT_ONCE = 18;  // packed weights that a core's own cache holds; rows that the fastest cache holds beside them
 const long FEW_ROWS = 4, STEP_FOR_TWO = 1 << 15;  // rows that two threads take together; multiply-adds of a row's step worth their meeting
 
 // What both calls have: a set of rows shares its weights, and in the backward pass the gradient of them.
@@ -236,9 +237,10 @@ EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
   call.sets = call.shared ? 1 : in.groups;
   call.rows = call.shared ? in.groups * B : B;
   split(frame, call);
+  call.packed_size = kernels->forward_weights(q);
+  if (call.pieces > 1 && call.packed_size <= NEAR) call.pieces *= (call.rows + ROWS_AT_ONCE * call.pieces - 1) / (ROWS_AT_ONCE * call.pieces);
   call.in_team = call.sets == 1 && call.rows <= FEW_ROWS && 4 * H * (F + H) >= STEP_FOR_TWO && threads(frame) > 1;
   if (call.in_team) call.pieces = 2;
-  call.packed_size = kernels->forward_weights(q);
   call.packed = (float *)allocate(call.sets * call.packed_size * sizeof(float) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
   in_pieces(frame, call.sets * call.pieces, pack, &call);
