@@ -109,14 +109,16 @@ void run_forward(void *argument, long piece) {
   const Problem &q = call.q;
   const long set = piece / call.pieces, H = q.hidden;
   const float *packed = call.packed + (call.shared ? 0 : set * call.packed_size);
-  if (call.in_team && piece == 1) return kernels->follow(q, packed, call.team);
-  const Rows mine = call.in_team ? Rows{0, 1, call.rows} : rows_of(call, piece % call.pieces);
+  Team *team = call.in_team ? &call.team : nullptr;
+  if (team && piece == 1) return kernels->follow(q, packed, *team);
+  const Rows mine = team ? Rows{0, 1, call.rows} : rows_of(call, piece % call.pieces);
   if (mine.count == 0) return;
   const long head = in_lines(mine.count * sizeof(ForwardRow));
   char *memory = (char *)allocate(head + kernels->forward_scratch(q, mine.count) * sizeof(float));
   if (!memory) {
     __atomic_store_n(&call.out_of_memory, true, __ATOMIC_RELAXED);
-    return call.team.dismiss();
+    if (team) team->dismiss();
+    return;
   }
   ForwardRow *rows = (ForwardRow *)memory;
   for (long k = 0; k < mine.count; k++) {
@@ -135,8 +137,8 @@ void run_forward(void *argument, long piece) {
                {nullptr, nullptr},
                nullptr};
   }
-  kernels->forward(q, packed, rows, mine.count, (float *)(memory + head), call.in_team ? &call.team : nullptr);
-  call.team.dismiss();
+  kernels->forward(q, packed, rows, mine.count, (float *)(memory + head), team);
+  if (team) team->dismiss();
   free(memory);
 }
 
@@ -239,7 +241,8 @@ EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
   split(frame, call);
   call.packed_size = kernels->forward_weights(q);
   if (call.pieces > 1 && call.packed_size <= NEAR) call.pieces *= (call.rows + ROWS_AT_ONCE * call.pieces - 1) / (ROWS_AT_ONCE * call.pieces);
-  call.in_team = call.sets == 1 && call.rows <= FEW_ROWS && 4 * H * (F + H) >= STEP_FOR_TWO && threads(frame) > 1;
+  const long step = 4 * H * (F + H);
+  call.in_team = call.sets == 1 && call.rows <= FEW_ROWS && step >= STEP_FOR_TWO && T * step >= LEAST_WORK && threads(frame) > 1 && Team::worth_it();
   if (call.in_team) call.pieces = 2;
   call.packed = (float *)allocate(call.sets * call.packed_size * sizeof(float) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);

@@ -17,12 +17,21 @@ struct Team {
 
   // looks before the core is offered to others, and such offers of a call before the leader goes on alone: another program has the core
   static const int SPINS = 500, OFFERS = 2;
+  static const int CALLS_ALONE = 16;  // that follow a call which went on alone, as the other program is still there
+  static inline int calls_alone = 0;
 
   static void look_again(long looks) {
     if (looks > SPINS) sched_yield();
 #ifdef __x86_64__
     else __builtin_ia32_pause();
 #endif
+  }
+
+  // Whether a call is worth a team now.
+  static bool worth_it() {
+    if (__atomic_load_n(&calls_alone, __ATOMIC_RELAXED) <= 0) return true;
+    __atomic_fetch_sub(&calls_alone, 1, __ATOMIC_RELAXED);
+    return false;
   }
 
   // ---- the leader
@@ -39,7 +48,9 @@ struct Team {
     long looks = 0;
     while (__atomic_load_n(&done, __ATOMIC_ACQUIRE) != opened) look_again(looks++);
     if (looks > SPINS) offers += looks - SPINS;
-    if (offers > OFFERS) dismiss();
+    if (offers <= OFFERS) return;
+    dismiss();
+    __atomic_store_n(&calls_alone, CALLS_ALONE, __ATOMIC_RELAXED);
   }
 
   void dismiss() {
