@@ -242,7 +242,8 @@ EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
   call.packed_size = kernels->forward_weights(q);
   if (call.pieces > 1 && call.packed_size <= NEAR) call.pieces *= (call.rows + ROWS_AT_ONCE * call.pieces - 1) / (ROWS_AT_ONCE * call.pieces);
   const long step = 4 * H * (F + H);
-  call.in_team = call.sets == 1 && call.rows <= FEW_ROWS && step >= STEP_FOR_TWO && T * step >= LEAST_WORK && threads(frame) > 1 && Team::worth_it();
+  const bool few = call.sets == 1 && call.rows > 0 && call.rows <= FEW_ROWS;
+  call.in_team = few && step >= STEP_FOR_TWO && T * step >= LEAST_WORK && threads(frame) > 1 && Team::worth_it();
   if (call.in_team) call.pieces = 2;
   call.packed = (float *)allocate(call.sets * call.packed_size * sizeof(float) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
