@@ -43,7 +43,9 @@ SHAPES = (
     Shape(40, 17, 40, 70, ("lengths", "resets")),
     Shape(5, 1, 33, 40, ("mask",), reverse=True),
     Shape(60, 13, 2, 24),
+    Shape(20, 2, 9, 90, ("lengths", "resets", "recurrent_mask")),  # two threads on the same rows
     Shape(6, 0, 3, 4),
+    Shape(20, 0, 9, 90),
 )
 
 

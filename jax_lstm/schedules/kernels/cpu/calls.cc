@@ -11,6 +11,8 @@ namespace {
 
 const XLA_FFI_DataType FLOAT = XLA_FFI_DataType_F32, INTEGER = XLA_FFI_DataType_S32, BOOLEAN = XLA_FFI_DataType_PRED;
 const long LEAST_WORK = 1 << 18;  // multiply-adds that are worth the hand-over to another thread
+const long NEAR = 100000, ROWS_AT_ONCE = 18;  // packed weights that a core's own cache holds; rows that the fastest cache holds beside them
+const long FEW_ROWS = 4, STEP_FOR_TWO = 1 << 15;  // rows that two threads take together; multiply-adds of a row's step worth their meeting
 
 // What both calls have: a set of rows shares its weights, and in the backward pass the gradient of them.
 struct Call {
@@ -97,6 +99,8 @@ bool asks_for_version(XLA_FFI_CallFrame *frame) {
 // ---- forward
 
 struct Forward : Call {
+  bool in_team = false;  // two pieces, with all rows and half of the panels each
+  Team team;
   Array h_first, c_first, h_reset, c_reset, recurrent_mask, hs, h_last, c_last, kept;
 };
 
@@ -104,12 +108,16 @@ void run_forward(void *argument, long piece) {
   Forward &call = *(Forward *)argument;
   const Problem &q = call.q;
   const long set = piece / call.pieces, H = q.hidden;
-  const Rows mine = rows_of(call, piece % call.pieces);
+  const float *packed = call.packed + (call.shared ? 0 : set * call.packed_size);
+  Team *team = call.in_team ? &call.team : nullptr;
+  if (team && piece == 1) return kernels->follow(q, packed, *team);
+  const Rows mine = team ? Rows{0, 1, call.rows} : rows_of(call, piece % call.pieces);
   if (mine.count == 0) return;
   const long head = in_lines(mine.count * sizeof(ForwardRow));
   char *memory = (char *)allocate(head + kernels->forward_scratch(q, mine.count) * sizeof(float));
   if (!memory) {
     __atomic_store_n(&call.out_of_memory, true, __ATOMIC_RELAXED);
+    if (team) team->dismiss();
     return;
   }
   ForwardRow *rows = (ForwardRow *)memory;
@@ -129,7 +137,8 @@ void run_forward(void *argument, long piece) {
                {nullptr, nullptr},
                nullptr};
   }
-  kernels->forward(q, call.packed + (call.shared ? 0 : set * call.packed_size), rows, mine.count, (float *)(memory + head));
+  kernels->forward(q, packed, rows, mine.count, (float *)(memory + head), team);
+  if (team) team->dismiss();
   free(memory);
 }
 
@@ -231,6 +240,11 @@ EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
   call.rows = call.shared ? in.groups * B : B;
   split(frame, call);
   call.packed_size = kernels->forward_weights(q);
+  if (call.pieces > 1 && call.packed_size <= NEAR) call.pieces *= (call.rows + ROWS_AT_ONCE * call.pieces - 1) / (ROWS_AT_ONCE * call.pieces);
+  const long step = 4 * H * (F + H);
+  const bool few = call.sets == 1 && call.rows > 0 && call.rows <= FEW_ROWS;
+  call.in_team = few && step >= STEP_FOR_TWO && T * step >= LEAST_WORK && threads(frame) > 1 && Team::worth_it();
+  if (call.in_team) call.pieces = 2;
   call.packed = (float *)allocate(call.sets * call.packed_size * sizeof(float) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
   in_pieces(frame, call.sets * call.pieces, pack, &call);

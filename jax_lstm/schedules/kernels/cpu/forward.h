@@ -40,27 +40,31 @@ __attribute__((noinline)) void forward_tile(const Problem &q, const float *packe
   }
 
   const long u = p * UNITS, left = q.hidden - u;
-  Vector o_[M], c_next[M];
+  // by stages, as the rows' chains of operations then overlap: quotients above / below first, those of i, f and o above being 1
+  Quotient g_[M], shown[M];
+  Vector c_next[M];
+  for (int m = 0; m < M; m++) {
+    z[m][0] = sigmoid_below(z[m][0]), z[m][1] = sigmoid_below(z[m][1]), z[m][3] = sigmoid_below(z[m][3]);
+    g_[m] = tanh_parts(z[m][2]);
+  }
   for (int m = 0; m < M; m++) {
     ForwardRow &row = *rows[m];
-    // three quotients, i = 1 / i_, f = 1 / f_ and g = above / below, by one division
-    Vector i_ = sigmoid_below(z[m][0]), f_ = sigmoid_below(z[m][1]);
-    Quotient g_ = tanh_parts(z[m][2]);
-    Vector inverse = 1.f / (i_ * f_ * g_.below);
-    Vector i = f_ * g_.below * inverse, f = i_ * g_.below * inverse, g = g_.above * (i_ * f_ * inverse);
+    // three quotients by one division
+    Vector i_ = z[m][0], f_ = z[m][1], inverse = 1.f / (i_ * f_ * g_[m].below);
+    Vector i = f_ * g_[m].below * inverse, f = i_ * g_[m].below * inverse, g = g_[m].above * (i_ * f_ * inverse);
     Vector c = load(row.c + u);
     c_next[m] = f * c + i * g;
-    o_[m] = sigmoid_below(z[m][3]);
     store(row.c + u, c_next[m]);
     if (row.kept) {
       float *kept = row.kept + t * q.kept_step + p * q.kept_panel;
       store(kept, i), store(kept + UNITS, f), store(kept + 2 * UNITS, g), store(kept + 4 * UNITS, c);
     }
   }
+  for (int m = 0; m < M; m++) shown[m] = tanh_parts(c_next[m]);
   for (int m = 0; m < M; m++) {
     ForwardRow &row = *rows[m];
-    Quotient shown = tanh_parts(c_next[m]);
-    Vector inverse_o = 1.f / (o_[m] * shown.below), o = shown.below * inverse_o, h = o * (shown.above * (o_[m] * inverse_o));
+    Vector o_ = z[m][3], inverse_o = 1.f / (o_ * shown[m].below);
+    Vector o = shown[m].below * inverse_o, h = o * (shown[m].above * (o_ * inverse_o));
     if (row.hs) store(row.hs + t * q.h_step + u, h, left);
     if (row.recurrent_mask) {
       store(row.h_last + u, h, left);
@@ -89,8 +93,19 @@ void start_from(const Problem &q, ForwardRow &row, const float *h, const float *
 
 long forward_scratch(const Problem &q, long rows) { return 3 * rows * padded(q) + rows * 2 + 16; }
 
-void forward(const Problem &q, const float *packed, ForwardRow *rows, long count, float *scratch) {
+// A step of n rows, in the panels from `first` up to `end`.
+void forward_step(const Problem &q, const float *packed, ForwardRow *const *rows, long n, long t, long first, long end) {
   static void (*const tile[])(const Problem &, const float *, ForwardRow *const *, long, long) = BY_ROWS(forward_tile);
+  for (long p = first; p < end; p++) IN_TILES(n, tile, q, packed, rows + s, t, p)
+}
+
+// The follower's half of the steps that the leader opens to it.
+void follow(const Problem &q, const float *packed, Team &team) {
+  team.come();
+  for (; team.next(); team.finish()) forward_step(q, packed, team.running, team.count, team.t, q.panels / 2, q.panels);
+}
+
+void forward(const Problem &q, const float *packed, ForwardRow *rows, long count, float *scratch, Team *team) {
   memset(scratch, 0, 3 * count * padded(q) * sizeof(float));
   ForwardRow **running = (ForwardRow **)(scratch + 3 * count * padded(q));
   for (long r = 0; r < count; r++) {
@@ -110,7 +125,12 @@ void forward(const Problem &q, const float *packed, ForwardRow *rows, long count
         else if (row->hs) memset(row->hs + t * q.h_step, 0, q.hidden * sizeof(float));
       }
     }
-    for (long p = 0; p < q.panels; p++) IN_TILES(n, tile, q, packed, running + s, t, p)
+    if (team && team->open(running, n, t)) {
+      forward_step(q, packed, running, n, t, 0, q.panels / 2);
+      team->meet();
+    } else {
+      forward_step(q, packed, running, n, t, 0, q.panels);
+    }
     for (long k = 0; k < n; k++) {
       float *before = running[k]->seen[0];
       running[k]->seen[0] = running[k]->seen[1], running[k]->seen[1] = before;

@@ -5,6 +5,8 @@
 #pragma once
 #include <stdint.h>
 
+#include "team.h"
+
 struct Problem {
   long time, features, hidden;
   long panels;                                         // hidden, in vectors, rounded up
@@ -54,7 +56,8 @@ struct Kernels {
   long (*forward_weights)(const Problem &);
   void (*pack_forward)(const Problem &, Part, const float *w_x, const float *w_h, const float *b, float *packed);
   long (*forward_scratch)(const Problem &, long rows);
-  void (*forward)(const Problem &, const float *packed, ForwardRow *rows, long count, float *scratch);
+  void (*forward)(const Problem &, const float *packed, ForwardRow *rows, long count, float *scratch, Team *);
+  void (*follow)(const Problem &, const float *packed, Team &);
   long (*backward_weights)(const Problem &);
   void (*pack_backward)(const Problem &, Part, const float *w_x, const float *w_h, float *packed);
   long (*backward_scratch)(const Problem &, long rows);

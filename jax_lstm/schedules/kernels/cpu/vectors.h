@@ -47,9 +47,11 @@ template <int M, int N> INLINE void multiply(Vector (&sum)[M][N], const float *c
     constexpr int APART = M * N < 4 ? 4 : 2;
     Vector part[APART][M][N] = {};
     for (; k + APART <= K; k += APART, w += APART * wide)
-      UNROLL for (int i = 0; i < APART; i++)
-        UNROLL for (int m = 0; m < M; m++)
-          UNROLL for (int j = 0; j < N; j++) part[i][m][j] += a[m][(k + i) * stride] * load(w + i * wide + j * UNITS);
+      UNROLL for (int i = 0; i < APART; i++) {
+        Vector row[N];
+        UNROLL for (int j = 0; j < N; j++) row[j] = load(w + i * wide + j * UNITS);
+        UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < N; j++) part[i][m][j] += a[m][(k + i) * stride] * row[j];
+      }
     UNROLL for (int i = 0; i < APART; i++)
       UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < N; j++) sum[m][j] += part[i][m][j];
   }
@@ -83,13 +85,11 @@ INLINE Vector power_less_one(Vector y, float bound) {
   const float shift = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer, which then stands in the lowest bits
   y = between(y, -bound, bound);
   Vector shifted = y + shift, r = y - (shifted - shift);
-  Vector p = 1.540351223e-04f * r + 1.339073526e-03f;
-  p = p * r + 9.618237615e-03f;
-  p = p * r + 5.550357327e-02f;
-  p = p * r + 2.402264923e-01f;
-  p = p * r + 6.931471825e-01f;
+  // in pairs of coefficients, as a shorter chain of operations lets those of several rows overlap
+  Vector square = r * r, p = (1.540351223e-04f * r + 1.339073526e-03f) * square + (9.618237615e-03f * r + 5.550357327e-02f);
+  p = p * square + (2.402264923e-01f * r + 6.931471825e-01f);
   Vector scale = (Vector)(((Integers)shifted << 23) + 0x3f800000);
-  return scale * (p * r) + (scale - 1.f);
+  return (scale * r) * p + (scale - 1.f);
 }
 
 const float LOG2_E = 1.442695041f;
