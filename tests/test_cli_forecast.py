@@ -263,6 +263,9 @@ def test_inputs_that_have_no_effect_are_told(folder, capsys, recwarn):
     panel = forecast.read_csv(folder / "promoted.csv", future=["東"]).panel()
     panel = panel._replace(series=(panel.series[0][-12:],), future=(panel.future[0][-15:],))  # too short to train on
     forecast.save(model, forecast.fit(panel, 3, key=jax.random.key(0), progress=False))
+    for options in ((), ("--model", model)):
+        _, out, _ = run(capsys, *table, *options, "--csv", "-")
+        assert len(out.splitlines()) == 1 + 3  # as far as the inputs are known
     for horizon, told in ((3, False), (4, True)):
         _, _, err = run(capsys, *table, "--model", model, "--horizon", horizon)
         assert ("future inputs are known 3 steps ahead: the last ones are held from there" in err) == told

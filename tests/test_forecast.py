@@ -118,8 +118,16 @@ def test_a_constant_series_is_held():
     for value in (7.0, 0.0, -3.0):
         found = one(np.full(50, value))
         check_sound(found, 12)
-        np.testing.assert_allclose(found[0], value)
+        for ends in (found[0], *found[1].values(), *found[2].values()):
+            np.testing.assert_allclose(ends, value)
         assert found[3] == "constant: held"
+
+
+def test_one_value_says_little_about_the_next():
+    found = one(np.array([5.0]))
+    width = found[2][0.8] - found[1][0.8]
+    assert 1 < width[0] < 3
+    assert np.all(np.diff(width) > 0)
 
 
 def test_a_periodic_series_goes_on():

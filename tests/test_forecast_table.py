@@ -157,6 +157,20 @@ def test_dates_that_only_the_option_decides(read):
     assert read(text, dates="month-first").calendar.name == "monthly"
 
 
+@pytest.mark.parametrize(
+    "form",
+    ["%Y-%m-%dT%H", "%Y-%m-%d %H", "%Y%m%dT%H", "%Y-%m-%dT%HZ", "%d/%m/%Y %I %p", "%Y%m%d%H", "%Y%m%d%H%M"],
+)
+def test_hours_without_minutes(read, form):
+    table = read(rows(dates("h", 24 * 16, form)))
+    assert (table.calendar.name, table.calendar.texts(table.times(0)[23:25])[0][:16]) == ("hourly", "2020-01-01 23:00")
+
+
+def test_seconds_since_1970_are_not_hours_in_digits(read):
+    table = read(rows([1600000000 + 3600 * hour for hour in range(30)]))
+    assert table.calendar.texts(table.times(0)[:1])[0].startswith("2020-09-13 12:26:40")
+
+
 def test_zones_that_change_in_summer(read):
     days = [time.isoformat() for time in pd.date_range("2020-03-27", periods=6, tz="Europe/Berlin")]
     table = read(rows(days))

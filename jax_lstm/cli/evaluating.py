@@ -36,7 +36,12 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument(
         "--effort", choices=EFFORTS, help="fit a model to what lies before the first test (default: no fitting)"
     )
-    evaluate.add_argument("--horizon", type=int, metavar="N", help="how many steps ahead (default: about a season)")
+    evaluate.add_argument(
+        "--horizon",
+        type=int,
+        metavar="N",
+        help="how many steps ahead (default: as far as --future is known, or a season)",
+    )
     evaluate.add_argument(
         "--origins", type=int, default=12, metavar="N", help="at most so many times in the past (default: %(default)s)"
     )
@@ -58,7 +63,12 @@ def add_commands(commands: Any) -> None:
         "--model", type=Path, metavar="MODEL.safetensors", help="what jax-lstm fit kept (default: no fitting)"
     )
     explain.add_argument("--series", metavar="NAME", help="which series (default: the first)")
-    explain.add_argument("--horizon", type=int, metavar="N", help="how many steps ahead (default: about a season)")
+    explain.add_argument(
+        "--horizon",
+        type=int,
+        metavar="N",
+        help="how many steps ahead (default: as far as --future is known, or a season)",
+    )
     explain.add_argument("--plot", type=Path, required=True, metavar="OUT.png", help="save a picture")
     explain.set_defaults(command=_explain)
 

@@ -28,7 +28,12 @@ def add_commands(commands: Any) -> None:
     ahead.add_argument(
         "--model", type=Path, metavar="MODEL.safetensors", help="what jax-lstm fit kept (default: no fitting)"
     )
-    ahead.add_argument("--horizon", type=int, metavar="N", help="how many steps ahead (default: about a season)")
+    ahead.add_argument(
+        "--horizon",
+        type=int,
+        metavar="N",
+        help="how many steps ahead (default: as far as --future is known, or a season)",
+    )
     ahead.add_argument(
         "--level", type=float, nargs="+", default=[80, 95], metavar="P", help="intervals in per cent (default: 80 95)"
     )
@@ -52,7 +57,10 @@ def add_commands(commands: Any) -> None:
     )
     tables.add_table_options(fit)
     fit.add_argument(
-        "--horizon", type=int, metavar="N", help="how many steps ahead it is fitted for (default: about a season)"
+        "--horizon",
+        type=int,
+        metavar="N",
+        help="how many steps ahead it is fitted for (default: as far as --future is known, or a season)",
     )
     fit.add_argument("--effort", choices=EFFORTS, default="normal", help="how long to fit (default: %(default)s)")
     fit.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of minibatches (default: %(default)s)")
@@ -70,14 +78,10 @@ def _forecast(given: argparse.Namespace) -> None:
 
     model = None if given.model is None else forecast.load(given.model)
     table = tables.read_table(given, model)
-    horizon = given.horizon
-    if horizon is None and model is not None:
-        horizon = model.horizon
-    horizon = tables.horizon_of(argparse.Namespace(horizon=horizon), table)
-    if model is not None and table.future is not None and not given.quiet:
-        ahead = min(len(rows) - len(one) for rows, one in zip(table.future, table.series, strict=True))
-        if ahead < horizon:
-            print(f"future inputs are known {ahead} steps ahead: the last ones are held from there", file=sys.stderr)
+    horizon = tables.horizon_of(given, table, None if model is None else model.horizon)
+    ahead = tables.known_ahead(table)
+    if model is not None and table.future is not None and ahead < horizon and not given.quiet:
+        print(f"future inputs are known {ahead} steps ahead: the last ones are held from there", file=sys.stderr)
     with over_series(len(table.series), "series", quiet=given.quiet) as progress:
         made = forecast.predict(
             table.panel(), horizon, levels=levels, model=model, method=given.method, progress=progress

@@ -102,10 +102,17 @@ def default_horizon(season: int) -> int:
     return 2 * season if season < 12 else season if season <= 52 else 48
 
 
-def horizon_of(given: argparse.Namespace, table: Table) -> int:
-    """The horizon asked for, or the default of the season; never one that cannot be."""
+def known_ahead(table: Table) -> int:
+    """How many steps after its last value the future inputs of every series are known; 0 where there are none."""
+    if table.future is None:
+        return 0
+    return min(len(rows) - len(one) for rows, one in zip(table.future, table.series, strict=True))
+
+
+def horizon_of(given: argparse.Namespace, table: Table, fitted: int | None = None) -> int:
+    """The horizon asked for; else as far as future inputs are known, that of a fitted model, or the season's."""
     if given.horizon is None:
-        return default_horizon(table.season)
+        return known_ahead(table) or fitted or default_horizon(table.season)
     if given.horizon < 1:
         raise ValueError(f"--horizon is {given.horizon}, expected at least 1")
     return given.horizon

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SEPARATORS = ",;\t|"
 MISSING = frozenset(
     {"", "-", "--", ".", "..", "?", "na", "n/a", "#n/a", "#na", "#nv", "nan", "null", "none", "nil", "nat"}
+    | {"n.a.", "missing", "#div/0!", "#value!", "#ref!", "#null!"}
 )
 """What stands for a missing value, in any case."""
 

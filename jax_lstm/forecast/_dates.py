@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 ORDERS = {"day-first": "%d-%m", "month-first": "%m-%d"}
 
-_CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p")
+_CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I %p", "%I%p")
 _NAMED = ("%b %Y", "%Y %b", "%d %b %Y", "%b %d %Y", "%Y %b %d", "%b %y", "%d %b %y")
 _WEEKDAY = re.compile(r"^(mon|tue|wed|thu|fri|sat|sun)[a-z]*[,\s]+", re.IGNORECASE)
 _CLOCK = re.compile(r"^(?P<date>.*\S)(?:[T\s]\s*)(?P<clock>\d{1,2}:\d\d.*)$")
-_ZONE = re.compile(r":\d\d(?:\.\d+)?\s*(Z|[-+]\d\d(?::?\d\d)?)$")
+_HOUR = re.compile(r"^(?P<date>\d+[-/.]\d+[-/.]\d+|\d{8})[T\s]\s*(?P<clock>\d{1,2}(?:\s*[AaPp]\.?[Mm]\.?)?)$")
+_ZONE = re.compile(r"(?::\d\d(?:\.\d+)?|T\d\d)\s*(Z|[-+]\d\d(?::?\d\d)?)$")
 _QUARTER = re.compile(r"^(?:(?P<a>\d{4})[-\s/]?[qQ](?P<b>[1-4])|[qQ](?P<c>[1-4])[-\s/]*(?P<d>\d{4}))$")
 _MONTH = re.compile(r"^(\d{4})(?:[-/.]|[-\s]?M)(\d{1,2})$")
 _WEEK = re.compile(r"^(\d{4})-?W(\d\d)$")
@@ -118,6 +119,9 @@ def _read_numbers(texts: pandas.Series) -> Times | None:
         (r"(1[6-9]|2[01])\d{6}", "%Y%m%d", "day"),
         (r"(1[6-9]|2[01])\d{4}", "%Y%m", "month"),
         (r"(1[6-9]|2[01])\d{2}\.(0[1-9]|1[0-2])", "%Y.%m", "month"),
+        (r"(19|20)\d{8}", "%Y%m%d%H", "clock"),
+        (r"(19|20)\d{10}", "%Y%m%d%H%M", "clock"),
+        (r"(19|20)\d{12}", "%Y%m%d%H%M%S", "clock"),
     ):
         if texts.str.fullmatch(pattern).all():
             at = pd.to_datetime(texts, format=form, errors="coerce")
@@ -182,7 +186,7 @@ def _read_dates(texts: pandas.Series, order: str | None) -> Times:
     zoned = bool(zones.notna().all())
     if zoned:
         texts = texts.str.replace(r"\s*(Z|[-+]\d\d:?\d*)$", "", regex=True)
-    parts = texts.str.extract(_CLOCK)
+    parts = texts.str.extract(_HOUR if texts.str.fullmatch(_HOUR).all() else _CLOCK)
     clocks = parts["clock"].fillna("00:00")
     clock = _clock(clocks)
     days, notes = _days(parts["date"].fillna(texts), clock, order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,11 @@ PRIOR = {
 
 FEWEST = 4
 """With fewer values than this the last one is held."""
+
+UNSEEN_CHANGE = 0.125
+"""The standard deviation of a step of a series that has not changed in so few values: that of changes by a tenth, as
+the network's scale has it. One that has not changed in more values is not expected to.
+"""
 
 MOST_ORIGINS = 8
 """From how many origins before the end the shares and the intervals are found."""
@@ -244,6 +250,9 @@ def _in_units(
     middle, lower, upper = back(centre), {}, {}
     for level in levels:
         down, up = offsets_at(level, backtest.offsets[:, 0], factors)
+        walk = NormalDist().inv_cdf(0.5 + level / 2) * UNSEEN_CHANGE * np.sqrt(np.arange(1, centre.shape[1] + 1))
+        still = np.where(known < FEWEST, 1.0, 0.0)[:, None] * walk
+        down, up = (np.where(constant[:, None], still, one) for one in (down, up))
         lower[level], upper[level] = back(centre - down), back(centre + up)
     for index in np.flatnonzero(group.units.intermittent & ~held).tolist():
         middle[index], ends = demand(panel.series[places[index]], middle.shape[1], levels)
