@@ -76,11 +76,11 @@ def test_the_network_that_is_judged_learns_nothing_that_is_held_back(panel):
 
     changed = panel._replace(series=tuple(np.r_[one[:-12], one[-12:] * 1.5] for one in panel.series))
     before, after = lesson(panel), lesson(changed)
-    learnt = ~np.isnan(before.early)
-    assert 0 < learnt.sum() < (~np.isnan(before.windows.y)).sum()
+    learnt = ~np.isnan(before.early.y)
+    assert 0 < learnt.sum() < (~np.isnan(before.final.y)).sum()
     rows = learnt.any(axis=2)
-    np.testing.assert_allclose(before.early[learnt], after.early[learnt], atol=1e-3)
-    np.testing.assert_allclose(before.windows.x[rows], after.windows.x[rows], atol=1e-3)
+    np.testing.assert_allclose(before.early.y[learnt], after.early.y[learnt], atol=1e-3)
+    np.testing.assert_allclose(before.early.x[rows], after.early.x[rows], atol=1e-3)
 
 
 @pytest.mark.exhaustive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -43,11 +43,9 @@ def fit(
     """A forecaster that knows a panel: the package's networks, trained further on it where that helps.
 
     The last values of each series are held back, and a network is trained on what came before them. How long, and
-    whether it is used at all, is
-    decided by its forecasts of the held-back values from several origins, as are the shares of the methods and the
-    widths of the
-    intervals. Then the network is trained for as long on all values. Inputs of the panel are further features of
-    the network.
+    whether it is used at all, is decided by its forecasts of the held-back values from several origins, as are the
+    shares of the methods and the widths of the intervals. Where it helps, the network is then trained for as long on
+    all values. Inputs of the panel are further features of the network.
 
     Args:
         panel: from `panel`; one series is a panel of one.
@@ -92,10 +90,10 @@ class Task(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """What is learnt from: windows, and the same targets without those that are held back."""
+    """What is learnt from: the windows without the targets that are held back, and with them."""
 
-    windows: Windows
-    early: np.ndarray
+    early: Windows
+    final: Windows
 
 
 def _fit_season(
@@ -118,8 +116,8 @@ def _fit_season(
     outcome, networks, origins = "too short to train on", {"lstm": untouched}, group.origins
     if usable.size:
         chosen = np.sort(np.random.default_rng(0).permutation(usable)[:MOST_SERIES])
-        (early, final), best = _train(widened(untouched, inputs.size), task, chosen, key, stages, progress)
-        networks["tuned"] = early
+        lesson, start = _lesson(task, chosen), widened(untouched, inputs.size)
+        networks["tuned"], best = _train(start, lesson.early, _held_back(task, chosen), key, stages, progress)
         origins = tuple(back for back in group.origins if back <= held)
     backtest = run_methods(group.values, group.units, season, horizon, group.design, networks, origins, task.inputs)
     gains = _gains(backtest) if usable.size else np.zeros(0)
@@ -136,6 +134,9 @@ def _fit_season(
     prior = {"lstm": prior["lstm"] / 4, "tuned": 3 * prior["lstm"] / 4} | {
         name: prior[name] for name in prior if name != "lstm"
     }
+    final = jax.tree.map(jnp.asarray, start)
+    for stage in range(1, best // STAGE + 1):
+        final = _stage(final, lesson.final, key, stage, progress)
     return Tuned(final, calibrate(backtest, prior)[0]), f"{outcome}: trained further"
 
 
@@ -204,66 +205,67 @@ def _lesson(task: Task, chosen: np.ndarray) -> Lesson:
         early.append(np.where((left >= held)[:, None], part.y, np.nan).astype(np.float32))
     count = sum(part.x.shape[1] for part in parts)
     size = size_class(count) if count <= BATCH else row_class(count)
-    lesson = Lesson(join(parts), np.concatenate(early, axis=1))
-    lesson = jax.tree.map(
-        lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), lesson
+    final = join(parts)
+    return Lesson(_padded(final._replace(y=np.concatenate(early, axis=1)), size), _padded(final, size))
+
+
+def _padded(windows: Windows, size: int) -> Windows:
+    """The windows with further series, from which nothing is to be learnt."""
+    count = windows.x.shape[1]
+    padded = jax.tree.map(
+        lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), windows
     )
-    lesson.windows.y[:, count:], lesson.early[:, count:] = np.nan, np.nan
-    return lesson
+    padded.y[:, count:] = np.nan
+    return padded
+
+
+def _held_back(task: Task, chosen: np.ndarray) -> Windows:
+    """What a network that has not seen the last rows is judged by."""
+    found, count = _windows(task, chosen, 0), len(chosen)
+    rows = np.arange(len(found.x))[:, None, None]
+    y = np.where(rows >= len(found.x) - 1 - task.held, found.y, np.nan).astype(np.float32)
+    return _padded(found._replace(y=y), row_class(count) if count > BATCH else size_class(count))
 
 
 def _train(
-    start: Network, task: Task, chosen: np.ndarray, key: jax.Array, stages: int, progress: bool | None
-) -> tuple[list[Network], int]:
-    """The network trained without what is held back, and with it, side by side, up to the step at which the former
-    forecasts that best.
-    """
-    from jax_lstm import train  # here, as forecasts start sooner without Optax
-
-    lesson = _lesson(task, chosen)
-    found = _windows(task, chosen, 0)
-    rows = np.arange(len(found.x))[:, None, None]
-    count, size = len(chosen), row_class(len(chosen)) if len(chosen) > BATCH else size_class(len(chosen))
-    found = found._replace(y=np.where(rows >= len(found.x) - 1 - task.held, found.y, np.nan).astype(np.float32))
-    held_back = jax.tree.map(
-        lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), found
-    )
-    held_back.y[:, count:] = np.nan
+    start: Network, windows: Windows, held_back: Windows, key: jax.Array, stages: int, progress: bool | None
+) -> tuple[Network, int]:
+    """The network trained up to the step at which it forecasts what is held back best, and that step."""
     held_back = jax.tree.map(jnp.asarray, held_back)
-    both = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), start)
-    best, least, kept = 0, float(_judge(both, held_back)), both
+    network = kept = jax.tree.map(jnp.asarray, start)
+    best, least = 0, float(_judge(kept, held_back))
     for stage in range(1, stages + 1):
         if stage - best > PATIENCE:
             break
-        fitted = train.fit(
-            _loss,
-            both,
-            lesson,
-            _optimizer(2 * start.readout.w.shape[0]),
-            key=jax.random.fold_in(key, stage),
-            steps=STAGE,
-            batch_size=min(BATCH, lesson.early.shape[1]),
-            batch_axis=1,
-            progress=progress,
-        )
-        both = fitted.params
-        outcome = float(_judge(both, held_back))
+        network = _stage(network, windows, key, stage, progress)
+        outcome = float(_judge(network, held_back))
         if outcome < least:
-            best, least, kept = stage, outcome, both
-    return [jax.tree.map(lambda leaf, place=place: jnp.asarray(leaf[place]), kept) for place in (0, 1)], best * STAGE
+            best, least, kept = stage, outcome, network
+    return kept, best * STAGE
 
 
-def _loss(both: Network, lesson: Lesson, key: Any) -> jax.Array:
-    """The losses of both networks, each with its targets."""
-    targets = jnp.stack([lesson.early, lesson.windows.y])
-    return jax.vmap(lambda network, y: loss(network, lesson.windows._replace(y=y), key))(both, targets).sum()
+def _stage(network: Network, windows: Windows, key: jax.Array, stage: int, progress: bool | None) -> Network:
+    """The network after one more stage of training."""
+    from jax_lstm import train  # here, as forecasts start sooner without Optax
+
+    fitted = train.fit(
+        loss,
+        network,
+        windows,
+        _optimizer(network.readout.w.shape[0]),
+        key=jax.random.fold_in(key, stage),
+        steps=STAGE,
+        batch_size=min(BATCH, windows.x.shape[1]),
+        batch_axis=1,
+        progress=progress,
+    )
+    return fitted.params
 
 
 @jax.jit
-def _judge(both: Network, held_back: Windows) -> jax.Array:
-    """The loss on what is held back of the network that has not seen it."""
-    early = jax.tree.map(lambda leaf: leaf[0], both)
-    return jax.vmap(losses, (0, None))(early, held_back).mean()
+def _judge(network: Network, held_back: Windows) -> jax.Array:
+    """The loss on what is held back."""
+    return jax.vmap(losses, (0, None))(network, held_back).mean()
 
 
 @lru_cache
