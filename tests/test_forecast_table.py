@@ -58,6 +58,7 @@ def test_encodings(read, encoding):
         (["1,5", "-2,25", "3"], [1.5, -2.25, 3]),
         (["1.010,5", "2.020"], [1010.5, 2020]),
         (["1,010.5", "2,020"], [1010.5, 2020]),
+        (["(1,010.5)", "2,020", "(3)"], [-1010.5, 2020, -3]),
         (["1,010,000", "2,020"], [1010000, 2020]),
         (["0,125", "2,020"], [0.125, 2.02]),
         (["1.010", "2.020"], [1.01, 2.02]),
@@ -164,6 +165,16 @@ def test_dates_that_only_the_option_decides(read):
 def test_hours_without_minutes(read, form):
     table = read(rows(dates("h", 24 * 16, form)))
     assert (table.calendar.name, table.calendar.texts(table.times(0)[23:25])[0][:16]) == ("hourly", "2020-01-01 23:00")
+
+
+def test_the_24th_hour_is_the_end_of_the_day(read):
+    times = [f"0{1 + hour // 24}.01.2023 {hour % 24 + 1}:00" for hour in range(96)]
+    table = read(rows(times))
+    assert table.calendar.texts(table.times(0)[[0, 23, 24]]) == [
+        "2023-01-01 01:00",
+        "2023-01-02 00:00",
+        "2023-01-02 01:00",
+    ]
 
 
 def test_seconds_since_1970_are_not_hours_in_digits(read):

@@ -20,6 +20,7 @@ _NAMED = ("%b %Y", "%Y %b", "%d %b %Y", "%b %d %Y", "%Y %b %d", "%b %y", "%d %b 
 _WEEKDAY = re.compile(r"^(mon|tue|wed|thu|fri|sat|sun)[a-z]*[,\s]+", re.IGNORECASE)
 _CLOCK = re.compile(r"^(?P<date>.*\S)(?:[T\s]\s*)(?P<clock>\d{1,2}:\d\d.*)$")
 _HOUR = re.compile(r"^(?P<date>\d+[-/.]\d+[-/.]\d+|\d{8})[T\s]\s*(?P<clock>\d{1,2}(?:\s*[AaPp]\.?[Mm]\.?)?)$")
+_MIDNIGHT = re.compile(r"24(:00)*")
 _ZONE = re.compile(r"(?::\d\d(?:\.\d+)?|T\d\d)\s*(Z|[-+]\d\d(?::?\d\d)?)$")
 _QUARTER = re.compile(r"^(?:(?P<a>\d{4})[-\s/]?[qQ](?P<b>[1-4])|[qQ](?P<c>[1-4])[-\s/]*(?P<d>\d{4}))$")
 _MONTH = re.compile(r"^(\d{4})(?:[-/.]|[-\s]?M)(\d{1,2})$")
@@ -273,13 +274,21 @@ def _clock(texts: pandas.Series) -> pandas.Series:
     if texts.nunique() == 1 and texts.iloc[0] == "00:00":
         return pd.Series(pd.Timedelta(0), index=texts.index)
     unique = pd.Series(texts.unique())
+    midnight = unique.str.fullmatch(_MIDNIGHT)
     try:
         at = _first_that_reads(
-            unique.str.replace(",", ".").str.upper().str.replace("A.M.", "AM").str.replace("P.M.", "PM"), _CLOCKS
+            unique.str.replace("^24", "00", regex=True)
+            .where(midnight, unique)
+            .str.replace(",", ".")
+            .str.upper()
+            .str.replace("A.M.", "AM")
+            .str.replace("P.M.", "PM"),
+            _CLOCKS,
         )
     except _UnreadableError as odd:
         raise _UnreadableError((texts == unique[odd.line]).idxmax()) from None
-    return texts.map(dict(zip(unique, at - pd.Timestamp(1900, 1, 1), strict=True)))
+    at = at - pd.Timestamp(1900, 1, 1) + pd.to_timedelta(midnight.astype(int), unit="D")
+    return texts.map(dict(zip(unique, at, strict=True)))
 
 
 def _place(at: pandas.Series, zones: pandas.Series, notes: tuple[str, ...]) -> Times:

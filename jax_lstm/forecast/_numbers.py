@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DECIMALS = {"point": ".", "comma": ","}
 
 _SPACES = re.compile(r"(?<=\d)[\s\u00a0\u2009\u202f'’](?=\d{3})")
+_PARENTHESES = re.compile(r"^\((\d.*)\)$")
 _AMBIGUOUS = re.compile(r"[-+]?[1-9]\d{0,2}([.,])\d{3}")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(([.,])\d{3})(\2\d{3})+")
 _NUMBER = {
@@ -73,13 +74,15 @@ def is_numeric(texts: pandas.Series) -> bool:
 
 
 def _plain(column: pandas.Series) -> pandas.Series:
-    """The text without spaces or apostrophes between digits, and without a sign of currency that all cells have."""
+    """The text without spaces or apostrophes between digits, and without a sign of currency that all cells have; a
+    number in parentheses, as accountants write it, is negative.
+    """
     unique = {text: _SPACES.sub("", text.replace("\u2212", "-")) for text in column.unique()}
     for sign in "€$£¥%":
         present = [sign in text for text in unique.values() if text.lower() not in MISSING]
         if present and all(present):
             unique = {text: kept.replace(sign, "").strip() for text, kept in unique.items()}
-    return column.map(unique)
+    return column.map({text: _PARENTHESES.sub(r"-\1", kept) for text, kept in unique.items()})
 
 
 def _decide(plain: pandas.DataFrame, texts: pandas.DataFrame, place: str) -> tuple[str, tuple[str, ...]]:
