@@ -45,7 +45,6 @@ SHAPES = (
     Shape(60, 13, 2, 24),
     Shape(20, 2, 9, 90, ("lengths", "resets", "recurrent_mask")),  # two threads on the same rows
     Shape(6, 0, 3, 4),
-    Shape(20, 0, 9, 90),
 )
 
 
