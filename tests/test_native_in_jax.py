@@ -230,15 +230,16 @@ def test_half_precision_is_refused():
 @pytest.mark.parametrize(
     ("time", "features", "hidden", "reason"),
     [
-        (5, 1, 4, None),
+        (5, 1, "least", None),
         (5, 1, 3, "3 units"),
-        (4, 1, 4, "4 steps"),
+        (4, 1, 8, "4 steps"),
         (5, 128, 512, None),
         (5, 512, 512, "8,388,608 bytes"),
     ],
 )
 def test_auto_takes_it_where_it_is_as_fast(monkeypatch, time, features, hidden, reason):
-    monkeypatch.setattr(rules, "TIMED", (library.variant(),))  # whatever this processor has
+    monkeypatch.setattr(rules, "RELIED_ON", (library.variant(),))  # whatever this processor has
+    hidden = max(4, library.units() // 2) if hidden == "least" else hidden
     params = init(jax.random.key(0), features, hidden, bias=False, recurrent_init=jax.nn.initializers.zeros)
     choice = explain_schedule(params, jnp.zeros((time, 2, features)))
     assert (choice.schedule == "native") == (reason is None)
@@ -247,7 +248,7 @@ def test_auto_takes_it_where_it_is_as_fast(monkeypatch, time, features, hidden, 
 
 def test_the_switch_turns_it_off_and_on(monkeypatch):
     params, xs = layer_and_input()
-    monkeypatch.setattr(rules, "TIMED", (library.variant(),))  # whatever this processor has
+    monkeypatch.setattr(rules, "RELIED_ON", (library.variant(),))  # whatever this processor has
     assert explain_schedule(params, xs).schedule == "native"
     try:
         use_native_kernel(False)
@@ -264,6 +265,32 @@ def test_the_environment_variable_turns_it_off(monkeypatch):
     code = "from jax_lstm.schedules.kernels.cpu import library; print(library.missing())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "the environment variable JAX_LSTM_NATIVE is 0"
+
+
+@pytest.mark.parametrize("word", ["narrowest", "sse"])
+def test_the_environment_variable_names_the_instruction_set(monkeypatch, word):
+    narrowest = "neon" if library.variant() == "neon" else "avx2"
+    monkeypatch.setenv("JAX_LSTM_NATIVE", narrowest if word == "narrowest" else word)
+    code = "from jax_lstm.schedules.kernels.cpu import library; print(library.variant(), library.missing())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    if word == "narrowest":
+        assert done.stdout.strip() == f"{narrowest} None"
+    else:
+        assert "JAX_LSTM_NATIVE is 'sse', and this processor has no such variant" in done.stdout
+
+
+@pytest.mark.parametrize(("variant", "lanes", "least"), [("avx2", 8, 4), ("avx512", 16, 8), ("neon", 4, None)])
+def test_auto_relies_on_what_was_timed(monkeypatch, variant, lanes, least):
+    monkeypatch.setattr(library, "variant", lambda: variant)
+    monkeypatch.setattr(library, "units", lambda: lanes)
+    for hidden in range(1, 17):
+        params = init(jax.random.key(0), 1, hidden, recurrent_init=jax.nn.initializers.zeros)
+        choice = explain_schedule(params, jnp.zeros((5, 2, 1)))
+        assert (choice.schedule == "native") == (least is not None and hidden >= least)
+        if choice.schedule == "native":
+            assert choice.details == f"instruction set: {variant}"
+    if least is None:
+        assert choice.passed_over["native"] == f"it was built for {variant} but not timed with it: ask for it by name"
 
 
 def test_a_jaxlib_that_refuses_the_library_is_a_reason_against_it(monkeypatch):

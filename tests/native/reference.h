@@ -33,6 +33,7 @@ inline Case random_case(int seed) {
   Case c = {upto(20), upto(14), upto(40), upto(40), random() % 2 == 0};
   if (seed % 8 == 2) c.rows = upto(4), c.hidden += 88;  // two threads on the same rows
   if (seed % 8 == 0) c.time *= 4;
+  if (seed % 8 == 4) c.features *= 4, c.hidden *= 4;  // several blocks of the widest vectors
   const int64_t T = c.time, B = c.rows, F = c.features, H = c.hidden;
   std::normal_distribution<float> normal;
   auto fill = [&](Floats &v, int64_t n, double scale = 1) {

@@ -11,7 +11,7 @@ from typing import cast
 import jax
 
 SWITCH = "JAX_LSTM_NATIVE"
-"""The environment variable that turns the kernel off, by `0`."""
+"""The environment variable that turns the kernel off, by `0`, or names the one instruction set that it may use."""
 
 FORWARD, BACKWARD = "jax_lstm_forward", "jax_lstm_backward"
 PATH = Path(__file__).with_name("native.so")
@@ -24,8 +24,7 @@ def use_native_kernel(enabled: bool) -> None:
     """Turn the CPU kernel off, or on again: whether `schedule="auto"` may take it, and `schedule="native"` ask for it.
 
     Every program that was compiled so far is compiled anew. The environment variable `JAX_LSTM_NATIVE=0` turns the
-    kernel off from the
-    start.
+    kernel off from the start; `JAX_LSTM_NATIVE=avx2` has it use AVX2 where the processor has AVX-512 too.
 
     Args:
         enabled: whether the kernel may be used.
@@ -88,6 +87,9 @@ def load() -> ctypes.CDLL | str:
     library.jax_lstm_units.restype = library.jax_lstm_multiply_adds.restype = ctypes.c_long
     library.jax_lstm_multiply_add.argtypes, library.jax_lstm_multiply_add.restype = [ctypes.c_long], ctypes.c_double
     if not library.jax_lstm_variant():
+        named = os.environ.get(SWITCH)
+        if named not in (None, "", "1"):
+            return f"the environment variable {SWITCH} is {named!r}, and this processor has no such variant"
         return "this processor has neither AVX2 nor AVX-512"
     try:
         for name in (FORWARD, BACKWARD):

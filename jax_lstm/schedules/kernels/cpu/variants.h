@@ -1,5 +1,8 @@
 // The builds of the loops that this library holds, and the one that this processor runs.
 #pragma once
+#include <stdlib.h>
+#include <string.h>
+
 #include "kernel.h"
 
 #if defined(__x86_64__)
@@ -12,25 +15,36 @@ extern "C" const Kernels kernels_neon;
 namespace {
 
 #if defined(__x86_64__)
-// By the instructions themselves: what zig links for __builtin_cpu_supports says no to everything.
+// Whether the processor has all that a variant's compiler options allow, and the system saves its registers. By the instructions
+// themselves: what zig links for __builtin_cpu_supports says no to everything.
 bool processor_has(bool avx512) {
-  const unsigned osxsave_fma = 1u << 27 | 1u << 12, avx2 = 1u << 5;
+  const unsigned fma_movbe_popcnt_osxsave_avx_f16c = 1u << 12 | 1u << 22 | 1u << 23 | 1u << 27 | 1u << 28 | 1u << 29;
+  const unsigned bmi1_avx2_bmi2 = 1u << 3 | 1u << 5 | 1u << 8, lzcnt = 1u << 5;
   const unsigned f_dq_cd_bw_vl = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
-  const unsigned saved = avx512 ? 0xe6 : 0x06;  // the registers that the system saves
+  const unsigned wanted = bmi1_avx2_bmi2 | (avx512 ? f_dq_cd_bw_vl : 0);
+  const unsigned saved = avx512 ? 0xe6 : 0x06;  // of the vectors: SSE, AVX; masks, upper halves, upper registers
   unsigned a, b, c, d, low, high;
-  if (!__get_cpuid(1, &a, &b, &c, &d) || (c & osxsave_fma) != osxsave_fma) return false;
+  auto all = [](unsigned flags, unsigned of) { return (flags & of) == of; };
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !all(c, fma_movbe_popcnt_osxsave_avx_f16c)) return false;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  if ((low & saved) != saved || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & avx2)) return false;
-  return !avx512 || (b & f_dq_cd_bw_vl) == f_dq_cd_bw_vl;
+  if (!all(low, saved) || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !all(b, wanted)) return false;
+  return __get_cpuid(0x80000001, &a, &b, &c, &d) && all(c, lzcnt);
 }
 #endif
 
-// Null where the processor runs none of them.
+// The environment variable's word for it: not given, empty or 1 leave the choice to the processor.
+bool asked_for(const Kernels &one) {
+  const char *word = getenv("JAX_LSTM_NATIVE");
+  return !word || !*word || !strcmp(word, "1") || !strcmp(word, one.name);
+}
+
+// The widest that the processor runs and that is asked for; null where there is none.
 const Kernels *find_kernels() {
 #if defined(__x86_64__)
-  return processor_has(true) ? &kernels_avx512 : processor_has(false) ? &kernels_avx2 : nullptr;
+  if (asked_for(kernels_avx512) && processor_has(true)) return &kernels_avx512;
+  return asked_for(kernels_avx2) && processor_has(false) ? &kernels_avx2 : nullptr;
 #elif defined(__aarch64__)
-  return &kernels_neon;
+  return asked_for(kernels_neon) ? &kernels_neon : nullptr;
 #else
   return nullptr;
 #endif
