@@ -32,10 +32,10 @@ bool processor_has(bool avx512) {
 }
 #endif
 
-// The environment variable's word for it: not given, empty or 1 leave the choice to the processor.
+// Whether the environment variable allows it: not given, empty or 1 leave the choice to the processor.
 bool asked_for(const Kernels &one) {
-  const char *word = getenv("JAX_LSTM_NATIVE");
-  return !word || !*word || !strcmp(word, "1") || !strcmp(word, one.name);
+  const char *value = getenv("JAX_LSTM_NATIVE");
+  return !value || !*value || !strcmp(value, "1") || !strcmp(value, one.name);
 }
 
 // The widest that the processor runs and that is asked for; null where there is none.
