@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("as_shipped")
 SCHEDULES = ("auto", "scan", "deferred", "chunked", "checkpointed")
 EMITTERS = {"xla_cpu_use_fusion_emitters": True} if "emitters=false" in os.environ.get("XLA_FLAGS", "") else {}
 TIME, ROWS = 40, 18  # two chunks and a rest, and enough rows for chunks
-USUAL = [("auto", "plain"), ("chunked", "plain"), ("deferred", "all but diagonal"), ("scan", "peephole")]
+USUAL = [("auto", "plain"), ("chunked", "plain"), ("deferred", "plain")]
 CASES = usual_pairs([(schedule, variant) for schedule in SCHEDULES for variant in VARIANTS], USUAL)
 
 

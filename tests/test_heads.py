@@ -46,6 +46,7 @@ def test_heads_are_the_dense_layer_of_their_blocks(variant, schedule):
     same(found, expected)
 
 
+@pytest.mark.exhaustive
 def test_by_the_cell_in_both_directions_and_in_half_precision():
     params, xs = drawn("exponential")
     same(jax.lax.scan(partial(cell, params), zero_carry(params, (3,)), xs)[1], trace(params, xs)[1])
@@ -78,6 +79,7 @@ def test_exponential_gates(schedule):
         same(found, by_jax)
 
 
+@pytest.mark.exhaustive
 def test_exponential_gates_do_not_overflow_and_start_from_nothing_at_a_reset():
     params = init(jax.random.key(0), 1, 2, heads=1, exponential=True, dtype=jnp.float32)
     xs = jnp.array([[[-1e4]], [[1e4]], [[-3.0]]], jnp.float32)

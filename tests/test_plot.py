@@ -50,7 +50,17 @@ def test_gates_refuses_a_batch_and_a_series_of_another_length(values):
         plot.gates(values[2], series=np.ones(4))
 
 
-@pytest.mark.parametrize("options", [{}, {"bias": False}, {"coupled": True}, {"diagonal": True}, {"heads": 2}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bias": False},
+        {"coupled": True},
+        {"diagonal": True},
+        pytest.param({"heads": 2}, marks=pytest.mark.exhaustive),
+    ],
+    ids=str,
+)
 def test_weights_stand_in_the_column_of_their_gate(options):
     params = init(jax.random.key(0), 3, 4, **options)
     axes = plot.weights(params)

@@ -68,6 +68,7 @@ def test_the_same_float32_with_and_without_64_bit_types(wide, variant):
     np.testing.assert_allclose(values.hidden_state, expected.hs, rtol=0, atol=1e-5)
 
 
+@pytest.mark.exhaustive
 def test_networks_with_every_regulariser_under_strict_modes():
     layers = init_network(jax.random.key(0), 2, [3, 3], bidirectional=True, norm=True)
     options = {"dropout": 0.5, "recurrent_dropout": 0.5, "zoneout": Zoneout(0.1, 0.1), "key": jax.random.key(1)}

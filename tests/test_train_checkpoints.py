@@ -56,7 +56,7 @@ def layered(params, carry, chunk, key):
     return jnp.mean((hs - 0.1) ** 2), carry
 
 
-@pytest.mark.parametrize("on_mesh", [False, True])
+@pytest.mark.parametrize("on_mesh", [pytest.param(False, marks=pytest.mark.exhaustive), True])
 @pytest.mark.parametrize("model", ["leaky", pytest.param("lstm", marks=pytest.mark.exhaustive)])
 def test_a_stream_resumes_with_its_carry(tmp_path, model, on_mesh):
     xs = jax.random.normal(KEY, (40, 8, 1))
