@@ -18,6 +18,10 @@ FEW_UNITS, LARGEST_ERROR_OF_FEW = 8, 1e-4
 """With few units an array may hold nothing but gradients through saturated gates, which float32 itself rounds."""
 LEAST_OF_FEW = 0.1
 """With few units an array may hold one value, the difference of terms of size one: errors are then shares of this."""
+LEAST_GRADIENT = 0.02
+"""The gradient of the state after a reset may be a single row, and each value a sum of terms of size one that cancel: a
+share of this is then one rounding of such a term.
+"""
 
 
 class Shape(NamedTuple):
@@ -133,7 +137,7 @@ def check(seed: int, shape: Shape) -> None:
     exact_outputs = by_oracle(shape, Call(call.floats, call.flags, ())[:2])
     assert largest_error(outputs, exact_outputs, least) < LARGEST_ERROR, (seed, shape)
     assert largest_error(outputs, wide_outputs, least) < LARGEST_ERROR, (seed, shape)
-    assert largest_error(gradient, wide_gradient, least) < allowed, (seed, shape)
+    assert largest_error(gradient, wide_gradient, max(least, LEAST_GRADIENT)) < allowed, (seed, shape)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
