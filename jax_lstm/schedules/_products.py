@@ -4,10 +4,9 @@ once.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -49,10 +48,10 @@ def in_one_kernel(d_z: jax.Array, passed: list[jax.Array], gates: int) -> tuple[
         passed: what else a step passes on, `(*batch, n)` with `n` of at most `gates*hidden`.
         gates: the number of blocks of `d_z`.
     """
-    return _on_gpu(partial(padded, gates), (d_z, passed))
+    return _on_gpu(partial(_padded, gates), (d_z, passed))
 
 
-def padded(gates: int, arrays: tuple[jax.Array, list[jax.Array]]) -> tuple[jax.Array, list[jax.Array]]:
+def _padded(gates: int, arrays: tuple[jax.Array, list[jax.Array]]) -> tuple[jax.Array, list[jax.Array]]:
     """The same values by way of arrays that are all of the shape of `d_z`.
 
     XLA for GPUs makes arrays of one shape in one kernel, but neither a concatenation nor arrays of several shapes. So
@@ -65,7 +64,7 @@ def padded(gates: int, arrays: tuple[jax.Array, list[jax.Array]]) -> tuple[jax.A
         return jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(start, width - start - a.shape[-1])])
 
     blocks = jnp.split(d_z, gates, axis=-1)
-    summed = functools.reduce(jnp.add, [pad(block, k * block.shape[-1]) for k, block in enumerate(blocks)])
+    summed = reduce(jnp.add, [pad(block, k * block.shape[-1]) for k, block in enumerate(blocks)])
     summed, wide = jax.lax.optimization_barrier((summed, [pad(a, 0) for a in passed]))
     return summed, [whole[..., : a.shape[-1]] for whole, a in zip(wide, passed, strict=True)]
 
