@@ -14,6 +14,11 @@ import numpy as np
 from jax_lstm.schedules.kernels.cpu import library
 
 
+CALLS_A_TURN = 3
+"""Calls of one system in a row, as the first of them finds its data out of the caches, and threads of the system
+before it that still wait actively: those of OpenMP and ONNX Runtime do so for a while."""
+
+
 def in_turn(calls: Mapping[str, Callable[[], Any]], seconds: float, least: int = 3) -> dict[str, float]:
     """The least time of each call, in seconds; they take turns for `seconds`, and each has at least `least` turns.
 
@@ -23,9 +28,10 @@ def in_turn(calls: Mapping[str, Callable[[], Any]], seconds: float, least: int =
     stop, turns = time.perf_counter() + seconds, 0
     while turns < least or time.perf_counter() < stop:
         for name, call in calls.items():
-            begin = time.perf_counter()
-            jax.block_until_ready(call())
-            best[name] = min(best[name], time.perf_counter() - begin)
+            for _ in range(CALLS_A_TURN):
+                begin = time.perf_counter()
+                jax.block_until_ready(call())
+                best[name] = min(best[name], time.perf_counter() - begin)
         turns += 1
     return best
 

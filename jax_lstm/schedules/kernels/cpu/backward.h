@@ -88,6 +88,13 @@ template <int M, int N>
 __attribute__((noinline)) void step_tile(const Pass &pass, BackwardRow *const *rows, long t, long block, long place) {
   const Problem &q = pass.q;
   Vector d_seen[M][N];
+  // fetched while the products run, as the processor does not foresee these places: 2 to 4 % of a gradient
+  for (int m = 0; q.far && m < M; m++)
+    for (int j = 0; j < N; j++) {
+      const float *kept = rows[m]->kept + t * q.kept_step + (block * COLUMNS + j) * q.kept_panel;
+      for (long k = 0; k < KEPT; k += LINE_FLOATS) __builtin_prefetch(kept + k);
+      if (rows[m]->d_hs) __builtin_prefetch(rows[m]->d_hs + t * q.h_step + block * SPAN + j * UNITS);
+    }
   times_w_h(pass, rows, block, d_seen);
   for (int m = 0; m < M; m++) {
     BackwardRow &row = *rows[m];

@@ -1,4 +1,7 @@
 // The two calls that XLA makes, through its plain C interface: they check the buffers, and spread the rows over the threads.
+#include <algorithm>
+#include <functional>
+
 #include "buffers.h"
 #include "kernel.h"
 #include "memory.h"
@@ -12,6 +15,7 @@ namespace {
 const XLA_FFI_DataType FLOAT = XLA_FFI_DataType_F32, INTEGER = XLA_FFI_DataType_S32, BOOLEAN = XLA_FFI_DataType_PRED;
 const long LEAST_WORK = 1 << 18;  // multiply-adds that are worth the hand-over to another thread
 const long NEAR = 100000, ROWS_AT_ONCE = 18;  // packed weights that a core's own cache holds; rows that the fastest cache holds beside them
+const long FAR = 1 << 24;  // bytes that leave the caches before they are read again
 const long FEW_ROWS = 4, STEP_FOR_TWO = 1 << 15;  // rows that two threads take together; multiply-adds of a row's step worth their meeting
 
 // What both calls have: a set of rows shares its weights, and in the backward pass the gradient of them.
@@ -22,7 +26,7 @@ struct Call {
   Array x, w_x, w_h, b, lengths, valid, reset;
   const Reader *in = nullptr;
   float *packed = nullptr, *gradients = nullptr;
-  long packed_size = 0;
+  long packed_size = 0, *order = nullptr;
   bool backward = false, out_of_memory = false;
 
   long group(long set, long row) const { return sets == 1 ? row / batch : set; }
@@ -59,6 +63,7 @@ void read_sizes(Reader &in, Call &call) {
   q.panels = (q.hidden + units - 1) / units;
   q.x_step = B * q.features, q.h_step = B * q.hidden, q.flag_step = B;
   q.kept_panel = B * 5 * units, q.kept_step = q.panels * q.kept_panel;
+  q.far = in.groups * q.time * q.kept_step * (long)sizeof(float) >= FAR;
   q.reverse = in.flag("reverse");
 }
 
@@ -70,14 +75,42 @@ void split(XLA_FFI_CallFrame *frame, Call &call) {
   call.q.uneven = call.lengths.data || call.valid.data || call.reset.data;
 }
 
-// Runs through the rows of a piece: consecutive ones, or where some are shorter every so many, so that the pieces are about equally long.
-struct Rows {
-  long first, step, count;
-};
-Rows rows_of(const Call &call, long i) {
-  const long begin = call.rows * i / call.pieces, end = call.rows * (i + 1) / call.pieces;
-  if (call.q.uneven) return {i, call.pieces, (call.rows - i + call.pieces - 1) / call.pieces};
-  return {begin, 1, end - begin};
+// How many steps of a row are taken.
+long steps_of(const Call &call, const Flags &flags) {
+  const long most = flags.length < call.q.time ? flags.length : call.q.time;
+  if (!flags.valid) return most;
+  long steps = 0;
+  for (long t = 0; t < most; t++) steps += flags.valid[t * call.q.flag_step] != 0;
+  return steps;
+}
+
+// Where rows differ in length, they are dealt to the pieces of a set by their steps, the longest first, back and forth, so that the
+// pieces are about equally long. `order` has room for all rows of all sets.
+void deal(Call &call, long *order) {
+  if (call.pieces == 1 || (!call.lengths.data && !call.valid.data)) return;
+  call.order = order;
+  for (long set = 0; set < call.sets; set++, order += call.rows) {
+    for (long r = 0; r < call.rows; r++) order[r] = steps_of(call, call.flags(call.group(set, r), r % call.batch)) * call.rows + r;
+    std::sort(order, order + call.rows, std::greater<long>());
+    for (long k = 0; k < call.rows; k++) order[k] %= call.rows;
+  }
+}
+
+// The place of a piece's k-th row in that order, or among the rows as they stand.
+long place_of(const Call &call, long i, long k) {
+  return call.order ? k * call.pieces + (k % 2 ? call.pieces - 1 - i : i) : call.rows * i / call.pieces + k;
+}
+
+long rows_of(const Call &call, long i) {
+  if (!call.order) return call.rows * (i + 1) / call.pieces - call.rows * i / call.pieces;
+  const long full = call.rows / call.pieces;
+  return full + (place_of(call, i, full) < call.rows);
+}
+
+// A piece's k-th row in its set.
+long row_of(const Call &call, long set, long i, long k) {
+  const long place = place_of(call, i, k);
+  return call.order ? call.order[set * call.rows + place] : place;
 }
 
 XLA_FFI_Error *refuse(XLA_FFI_CallFrame *frame, const char *message, XLA_FFI_Error_Code code) {
@@ -111,18 +144,18 @@ void run_forward(void *argument, long piece) {
   const float *packed = call.packed + (call.shared ? 0 : set * call.packed_size);
   Team *team = call.in_team ? &call.team : nullptr;
   if (team && piece == 1) return kernels->follow(q, packed, *team);
-  const Rows mine = team ? Rows{0, 1, call.rows} : rows_of(call, piece % call.pieces);
-  if (mine.count == 0) return;
-  const long head = in_lines(mine.count * sizeof(ForwardRow));
-  char *memory = (char *)allocate(head + kernels->forward_scratch(q, mine.count) * sizeof(float));
+  const long i = piece % call.pieces, count = team ? call.rows : rows_of(call, i);
+  if (count == 0) return;
+  const long head = in_lines(count * sizeof(ForwardRow));
+  char *memory = (char *)allocate(head + kernels->forward_scratch(q, count) * sizeof(float));
   if (!memory) {
     __atomic_store_n(&call.out_of_memory, true, __ATOMIC_RELAXED);
     if (team) team->dismiss();
     return;
   }
   ForwardRow *rows = (ForwardRow *)memory;
-  for (long k = 0; k < mine.count; k++) {
-    const long all = mine.first + k * mine.step, g = call.group(set, all), r = all % call.batch;
+  for (long k = 0; k < count; k++) {
+    const long all = team ? k : row_of(call, set, i, k), g = call.group(set, all), r = all % call.batch;
     rows[k] = {call.flags(g, r),
                call.of_row(call.x, g, r, q.features),
                call.of_row(call.h_first, g, r, H),
@@ -137,8 +170,8 @@ void run_forward(void *argument, long piece) {
                {nullptr, nullptr},
                nullptr};
   }
-  kernels->forward(q, packed, rows, mine.count, (float *)(memory + head), team);
-  if (team) team->dismiss();
+  kernels->forward(q, packed, rows, count, (float *)(memory + head), team);
+  if (team) team->end();
   free(memory);
 }
 
@@ -158,17 +191,17 @@ void run_backward(void *argument, long piece) {
   const Problem &q = call.q;
   const long g = piece / call.pieces, H = q.hidden;
   float *gradient = call.gradients + piece * kernels->gradient_size(q);
-  const Rows mine = rows_of(call, piece % call.pieces);
-  if (mine.count == 0) return zero(gradient, kernels->gradient_size(q));
-  const long head = in_lines(mine.count * sizeof(BackwardRow));
-  char *memory = (char *)allocate(head + kernels->backward_scratch(q, mine.count) * sizeof(float));
+  const long i = piece % call.pieces, count = rows_of(call, i);
+  if (count == 0) return zero(gradient, kernels->gradient_size(q));
+  const long head = in_lines(count * sizeof(BackwardRow));
+  char *memory = (char *)allocate(head + kernels->backward_scratch(q, count) * sizeof(float));
   if (!memory) {
     __atomic_store_n(&call.out_of_memory, true, __ATOMIC_RELAXED);
     return;
   }
   BackwardRow *rows = (BackwardRow *)memory;
-  for (long k = 0; k < mine.count; k++) {
-    const long r = mine.first + k * mine.step;
+  for (long k = 0; k < count; k++) {
+    const long r = row_of(call, g, i, k);
     rows[k] = {call.flags(g, r),
                call.of_row(call.x, g, r, q.features),
                call.of_row(call.hs, g, r, H),
@@ -190,12 +223,13 @@ void run_backward(void *argument, long piece) {
                true};
     zero(rows[k].d_h_reset, H), zero(rows[k].d_c_reset, H), zero(rows[k].d_recurrent_mask, H);
   }
-  kernels->backward(q, call.packed + (call.shared ? 0 : g * call.packed_size), rows, mine.count, gradient, (float *)(memory + head));
+  kernels->backward(q, call.packed + (call.shared ? 0 : g * call.packed_size), rows, count, gradient, (float *)(memory + head));
   free(memory);
 }
 
 void add(void *argument, long piece) {
   const Backward &call = *(Backward *)argument;
+  if (call.out_of_memory) return;
   const long g = piece / call.pieces;
   const float *gradients = call.gradients + g * call.pieces * kernels->gradient_size(call.q);
   kernels->add_gradients(call.q, {piece % call.pieces, call.pieces}, gradients, call.pieces, call.in->of_group<float>(call.d_w_x, g), call.in->of_group<float>(call.d_w_h, g),
@@ -235,6 +269,7 @@ EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
   call.kept = in.read("kept", 3, true, FLOAT, true, 4, kept);
   if (in.failed()) return refuse(frame, in.message, XLA_FFI_Error_Code_INVALID_ARGUMENT);
 
+  call.q.far &= (uintptr_t)call.kept.data % LINE == 0;  // as stores past the caches need
   call.shared = call.w_x.shared && call.w_h.shared && call.b.shared;
   call.sets = call.shared ? 1 : in.groups;
   call.rows = call.shared ? in.groups * B : B;
@@ -245,10 +280,11 @@ EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
   const bool few = call.sets == 1 && call.rows > 0 && call.rows <= FEW_ROWS;
   call.in_team = few && step >= STEP_FOR_TWO && T * step >= LEAST_WORK && threads(frame) > 1 && Team::worth_it();
   if (call.in_team) call.pieces = 2;
-  call.packed = (float *)allocate(call.sets * call.packed_size * sizeof(float) + 1);
+  const long floats = call.sets * call.packed_size;
+  call.packed = (float *)allocate(floats * sizeof(float) + call.sets * call.rows * sizeof(long) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
-  in_pieces(frame, call.sets * call.pieces, pack, &call);
-  in_pieces(frame, call.sets * call.pieces, run_forward, &call);
+  if (!call.in_team) deal(call, (long *)(call.packed + floats));
+  in_phases(frame, &call, {{pack, call.sets * call.pieces}, {run_forward, call.sets * call.pieces}});
   free(call.packed);
   return call.out_of_memory ? refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED) : nullptr;
 }
@@ -301,12 +337,11 @@ EXPORT XLA_FFI_Error *jax_lstm_backward(XLA_FFI_CallFrame *frame) {
   call.packed_size = kernels->backward_weights(q);
   const long packed_sets = call.shared ? 1 : call.sets, pieces = call.sets * call.pieces;
   const long floats = packed_sets * call.packed_size + pieces * kernels->gradient_size(q);
-  call.packed = (float *)allocate(floats * sizeof(float) + 1);
+  call.packed = (float *)allocate(floats * sizeof(float) + call.sets * call.rows * sizeof(long) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
   call.gradients = call.packed + packed_sets * call.packed_size;
-  in_pieces(frame, packed_sets * call.pieces, pack, &call);
-  in_pieces(frame, pieces, run_backward, &call);
-  if (!call.out_of_memory) in_pieces(frame, pieces, add, &call);
+  deal(call, (long *)(call.packed + floats));
+  in_phases(frame, &call, {{pack, packed_sets * call.pieces}, {run_backward, pieces}, {add, pieces}});
   free(call.packed);
   return call.out_of_memory ? refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED) : nullptr;
 }

@@ -25,6 +25,11 @@ void pack_forward(const Problem &q, Part part, const float *w_x, const float *w_
       }
 }
 
+INLINE void keep(const Problem &q, float *kept, Vector v) {
+  if (q.far) store_past(kept, v);
+  else store(kept, v);
+}
+
 template <int M>
 __attribute__((noinline)) void forward_tile(const Problem &q, const float *packed, ForwardRow *const *rows, long t, long p) {
   Vector z[M][4];
@@ -57,7 +62,7 @@ __attribute__((noinline)) void forward_tile(const Problem &q, const float *packe
     store(row.c + u, c_next[m]);
     if (row.kept) {
       float *kept = row.kept + t * q.kept_step + p * q.kept_panel;
-      store(kept, i), store(kept + UNITS, f), store(kept + 2 * UNITS, g), store(kept + 4 * UNITS, c);
+      keep(q, kept, i), keep(q, kept + UNITS, f), keep(q, kept + 2 * UNITS, g), keep(q, kept + 4 * UNITS, c);
     }
   }
   for (int m = 0; m < M; m++) shown[m] = tanh_parts(c_next[m]);
@@ -71,7 +76,7 @@ __attribute__((noinline)) void forward_tile(const Problem &q, const float *packe
       h *= load(row.recurrent_mask + u, left);
     }
     store(row.seen[1] + u, h);
-    if (row.kept) store(row.kept + t * q.kept_step + p * q.kept_panel + 3 * UNITS, o);
+    if (row.kept) keep(q, row.kept + t * q.kept_step + p * q.kept_panel + 3 * UNITS, o);
   }
 }
 
@@ -102,7 +107,10 @@ void forward_step(const Problem &q, const float *packed, ForwardRow *const *rows
 // The follower's half of the steps that the leader opens to it.
 void follow(const Problem &q, const float *packed, Team &team) {
   team.come();
-  for (; team.next(); team.finish()) forward_step(q, packed, team.running, team.count, team.t, q.panels / 2, q.panels);
+  for (; team.next(); team.finish()) {
+    forward_step(q, packed, team.running, team.count, team.t, q.panels / 2, q.panels);
+    if (q.far) stored_past();
+  }
 }
 
 void forward(const Problem &q, const float *packed, ForwardRow *rows, long count, float *scratch, Team *team) {
@@ -140,6 +148,7 @@ void forward(const Problem &q, const float *packed, ForwardRow *rows, long count
     if (!row->recurrent_mask) memcpy(row->h_last, row->seen[0], q.hidden * sizeof(float));
     memcpy(row->c_last, row->c, q.hidden * sizeof(float));
   }
+  if (q.far) stored_past();
 }
 
 }  // namespace

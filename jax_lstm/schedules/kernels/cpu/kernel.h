@@ -12,6 +12,7 @@ struct Problem {
   long panels;                                         // hidden, in vectors, rounded up
   long x_step, h_step, flag_step, kept_step, kept_panel;  // how far apart in memory: two steps of an array, two panels of `kept`
   bool reverse;
+  bool far;     // `kept` leaves the caches between the passes
   bool uneven;  // rows are not all taken at all steps, or are reset
 };
 

@@ -1,5 +1,6 @@
 // Pieces of work on XLA's own thread pool.
 #pragma once
+#include <limits.h>
 #include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,30 +11,43 @@
 
 namespace {
 
-struct Job {
+// Pieces of work that can be done at once, after those of the phase before.
+struct Phase {
   void (*run)(void *, long);
+  long pieces;
+};
+
+const int MOST_PHASES = 3;
+
+// Pieces are numbered, and handed out, through all phases.
+struct Job {
   void *argument;
-  long pieces, next, holders;
-  int done;
+  Phase phases[MOST_PHASES];
+  int pieces, next, done, holders;
 };
 
 const int SPINS = 2000;  // looks before a thread sleeps
 
-void work(Job *job) {
-  for (;;) {
-    const long piece = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED);
-    if (piece >= job->pieces) return;
-    job->run(job->argument, piece);
-    if (__atomic_add_fetch(&job->done, 1, __ATOMIC_RELEASE) == job->pieces)
-      syscall(SYS_futex, &job->done, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+// Until so many pieces are done, all of which have been begun.
+void wait(Job *job, int pieces) {
+  for (int spin = 0;; spin++) {
+    const int done = __atomic_load_n(&job->done, __ATOMIC_ACQUIRE);
+    if (done >= pieces) return;
+    if (spin > SPINS) syscall(SYS_futex, &job->done, FUTEX_WAIT_PRIVATE, done, nullptr, nullptr, 0);
   }
 }
 
-void wait(Job *job) {
-  for (int spin = 0;; spin++) {
-    const int done = __atomic_load_n(&job->done, __ATOMIC_ACQUIRE);
-    if (done == job->pieces) return;
-    if (spin > SPINS) syscall(SYS_futex, &job->done, FUTEX_WAIT_PRIVATE, done, nullptr, nullptr, 0);
+void work(Job *job) {
+  for (;;) {
+    const int number = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED);
+    if (number >= job->pieces) return;
+    const Phase *phase = job->phases;
+    int first = 0;
+    for (; number >= first + phase->pieces; phase++) first += phase->pieces;
+    wait(job, first);
+    phase->run(job->argument, number - first);
+    if (__atomic_add_fetch(&job->done, 1, __ATOMIC_RELEASE) == first + phase->pieces)
+      syscall(SYS_futex, &job->done, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
   }
 }
 
@@ -59,23 +73,26 @@ long threads(XLA_FFI_CallFrame *frame) {
   return dropped(frame, frame->api->XLA_FFI_ThreadPool_NumThreads(&query)) || count < 1 ? 1 : count;
 }
 
-// run(argument, piece) for every piece. The calling thread takes pieces too and waits for none that nobody has begun, so the calls of
-// every thread of the pool at once get done.
-void in_pieces(XLA_FFI_CallFrame *frame, long pieces, void (*run)(void *, long), void *argument) {
-  const long helpers = pieces < threads(frame) ? pieces - 1 : threads(frame) - 1;
+// run(argument, piece) for every piece of every phase. The calling thread takes pieces too and waits for none that nobody has begun, so
+// the calls of every thread of the pool at once get done. A helper stays for all phases, as a thread that sleeps takes long to wake.
+void in_phases(XLA_FFI_CallFrame *frame, void *argument, const Phase (&phases)[MOST_PHASES]) {
+  long pieces = 0, most = 0;
+  for (const Phase &phase : phases) pieces += phase.pieces, most = phase.pieces > most ? phase.pieces : most;
+  const long helpers = (most < threads(frame) ? most : threads(frame)) - 1;
   Job *job = helpers > 0 ? (Job *)malloc(sizeof(Job)) : nullptr;
   if (!job) {
-    for (long piece = 0; piece < pieces; piece++) run(argument, piece);
+    for (const Phase &phase : phases)
+      for (long piece = 0; piece < phase.pieces; piece++) phase.run(argument, piece);
     return;
   }
-  *job = {run, argument, pieces, 0, 1, 0};
+  *job = {argument, {phases[0], phases[1], phases[2]}, (int)pieces, 0, 0, 1};
   for (long k = 0; k < helpers; k++) {
     __atomic_fetch_add(&job->holders, 1, __ATOMIC_RELAXED);
     XLA_FFI_ThreadPool_Schedule_Args task = {XLA_FFI_ThreadPool_Schedule_Args_STRUCT_SIZE, nullptr, frame->ctx, help, job};
     if (dropped(frame, frame->api->XLA_FFI_ThreadPool_Schedule(&task))) leave(job);
   }
   work(job);
-  wait(job);
+  wait(job, job->pieces);
   leave(job);
 }
 

@@ -2,6 +2,7 @@
 // They meet at every step. The leader waits for no follower that has not come, and goes on without one that keeps it waiting.
 #pragma once
 #include <sched.h>
+#include <time.h>
 
 struct ForwardRow;
 
@@ -10,15 +11,18 @@ struct Team {
   alignas(64) long opened = 0;
   ForwardRow *const *running;
   long count, t;
-  long offers = 0;
+  long waited = 0;  // nanoseconds of this call, beyond the looks at each step
   bool dismissed = false;
   // written by the follower: how many of these steps it has done, less than zero before it has come
   alignas(64) long done = -1;
 
-  // looks before the core is offered to others, and such offers of a call before the leader goes on alone: another program has the core
-  static const int SPINS = 500, OFFERS = 2;
-  static const int CALLS_ALONE = 16;  // that follow a call which went on alone, as the other program is still there
-  static inline int calls_alone = 0;
+  // looks before the core is offered to others, and nanoseconds of a call after which the leader goes on alone: longer than a follower
+  // takes to read its weights from memory, shorter than another program keeps the core
+  static const int SPINS = 500, PATIENCE = 300000;
+  // calls that go on alone after one in which the leader lost patience, as the other program is probably still there: first one, then
+  // twice as many each time
+  static const int MOST_ALONE = 16;
+  static inline int alone = 0, alone_next = 1;
 
   static void look_again(long looks) {
     if (looks > SPINS) sched_yield();
@@ -27,10 +31,16 @@ struct Team {
 #endif
   }
 
+  static long now() {
+    timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000000000l + time.tv_nsec;
+  }
+
   // Whether a call is worth a team now.
   static bool worth_it() {
-    if (__atomic_load_n(&calls_alone, __ATOMIC_RELAXED) <= 0) return true;
-    __atomic_fetch_sub(&calls_alone, 1, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&alone, __ATOMIC_RELAXED) <= 0) return true;
+    __atomic_fetch_sub(&alone, 1, __ATOMIC_RELAXED);
     return false;
   }
 
@@ -45,17 +55,29 @@ struct Team {
   }
 
   void meet() {
-    long looks = 0;
-    while (__atomic_load_n(&done, __ATOMIC_ACQUIRE) != opened) look_again(looks++);
-    if (looks > SPINS) offers += looks - SPINS;
-    if (offers <= OFFERS) return;
+    long looks = 0, begin = 0;
+    while (__atomic_load_n(&done, __ATOMIC_ACQUIRE) != opened) {
+      if (looks == SPINS) begin = now();
+      look_again(looks++);
+    }
+    if (looks > SPINS) waited += now() - begin;
+    if (waited <= PATIENCE) return;
+    const int calls = __atomic_load_n(&alone_next, __ATOMIC_RELAXED);
+    __atomic_store_n(&alone, calls, __ATOMIC_RELAXED);
+    __atomic_store_n(&alone_next, calls < MOST_ALONE ? 2 * calls : calls, __ATOMIC_RELAXED);
     dismiss();
-    __atomic_store_n(&calls_alone, CALLS_ALONE, __ATOMIC_RELAXED);
   }
 
   void dismiss() {
     dismissed = true;
     __atomic_store_n(&opened, -1, __ATOMIC_RELEASE);
+  }
+
+  // After the last step.
+  void end() {
+    if (dismissed) return;
+    __atomic_store_n(&alone_next, 1, __ATOMIC_RELAXED);
+    dismiss();
   }
 
   // ---- the follower

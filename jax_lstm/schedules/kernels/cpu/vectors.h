@@ -19,6 +19,7 @@ constexpr long WIDE = 4 * UNITS;  // a panel's four gates
 // 32; few columns for many rows, rather than the reverse, as the weights come from further away than the rows.
 constexpr int TILE = 6, COLUMNS = BYTES == 32 ? 2 : 4;
 constexpr long SPAN = COLUMNS * UNITS;
+constexpr long LINE_FLOATS = 16;  // of a cache line
 constexpr long AHEAD = 16;  // rows of weights that are fetched ahead: the processor itself stops at the end of a page
 
 INLINE long least(long a, long b) { return a < b ? a : b; }
@@ -37,6 +38,22 @@ INLINE Vector load(const float *p, long n) {
 INLINE void store(float *p, Vector v, long n) {
   if (n >= UNITS) store(p, v);
   else if (n > 0) memcpy(p, &v, n * sizeof(float));
+}
+
+// Stores a vector past the caches where it fills a line of them and memory begins at one, as what is read much later only pushes out
+// what is read now, and the line is not fetched first: 4 % of a gradient. Plain vectors have no such store. `stored_past` comes
+// before anything that tells another thread of it.
+INLINE void store_past(float *p, Vector v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#else
+  store(p, v);
+#endif
+}
+INLINE void stored_past() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
 }
 
 // sum[m][j] += sum over k of a[m][k * stride] * w[k][j], for `wide` floats from one row of w to the next
