@@ -47,7 +47,8 @@ SHAPES = (
     Shape(40, 17, 40, 70, ("lengths", "resets")),
     Shape(5, 1, 33, 40, ("mask",), reverse=True),
     Shape(60, 13, 2, 24),
-    Shape(20, 2, 9, 90, ("lengths", "resets", "recurrent_mask")),  # two threads on the same rows
+    Shape(20, 1, 9, 90, ("lengths", "resets", "recurrent_mask")),  # two threads on the same row
+    Shape(6, 3, 9, 160, ("mask", "resets", "reset_to")),  # on the same rows
     Shape(6, 0, 3, 4),
 )
 
@@ -144,6 +145,10 @@ def check(seed: int, shape: Shape) -> None:
 def test_values_and_gradients(shape):
     for seed in range(4):
         check(seed, shape)
+
+
+def test_gates_that_leave_the_caches():
+    check(0, Shape(60, 64, 3, 220, ("lengths",)))
 
 
 @pytest.mark.exhaustive

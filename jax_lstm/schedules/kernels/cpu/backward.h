@@ -159,10 +159,23 @@ template <int N> void start_block(const Pass &pass, long n, long at_reset, long 
   IN_TILES(n, tile, pass, pass.running + s, at_reset, block, 0)
 }
 
-typedef void Block(const Pass &, long, long, long, long);
-void for_blocks(Block *const (&of_panels)[5], const Pass &pass, long n, long t, long place) {
-  for (long block = 0; block < blocks(pass.q.panels, COLUMNS); block++)
-    of_panels[least(COLUMNS, pass.q.panels - block * COLUMNS)](pass, n, t, block, place);
+// Blocks of units, all of them or some, for n of the running rows.
+struct InBlocks {
+  void (*const (&of_panels)[5])(const Pass &, long, long, long, long);
+  const Pass &pass;
+  long n, t, place;
+
+  long count() const { return blocks(pass.q.panels, COLUMNS); }
+  void from(long first, long end) const {
+    for (long block = first; block < end; block++)
+      of_panels[least(COLUMNS, pass.q.panels - block * COLUMNS)](pass, n, t, block, place);
+  }
+  void all() const { from(0, count()); }
+};
+
+void second_half_backward(const void *argument) {
+  const InBlocks &step = *(const InBlocks *)argument;
+  step.from(step.count() / 2, step.count());
 }
 
 // The hidden state that the row's step `step` saw, before its mask; null for zeros.

@@ -1,7 +1,4 @@
 // The two calls that XLA makes, through its plain C interface: they check the buffers, and spread the rows over the threads.
-#include <algorithm>
-#include <functional>
-
 #include "buffers.h"
 #include "kernel.h"
 #include "memory.h"
@@ -28,6 +25,8 @@ struct Call {
   float *packed = nullptr, *gradients = nullptr;
   long packed_size = 0, *order = nullptr;
   bool backward = false, out_of_memory = false;
+  bool in_team = false;  // two pieces, with all rows and half of the units each
+  Team team;
 
   long group(long set, long row) const { return sets == 1 ? row / batch : set; }
 
@@ -68,16 +67,21 @@ void read_sizes(Reader &in, Call &call) {
 }
 
 void split(XLA_FFI_CallFrame *frame, Call &call) {
-  const long count = threads(frame), work = call.q.time * call.rows * (call.q.features + call.q.hidden) * 4 * call.q.hidden;
+  const long count = threads(frame), weights = (call.q.features + call.q.hidden) * 4 * call.q.hidden, work = call.q.time * call.rows * weights;
   call.pieces = call.sets >= count || work < LEAST_WORK ? 1 : (count + call.sets - 1) / call.sets;
   if (call.pieces > call.rows) call.pieces = call.rows;
   if (call.pieces < 1) call.pieces = 1;
   call.q.uneven = call.lengths.data || call.valid.data || call.reset.data;
+  bool few = call.sets == 1 && call.rows > 0 && call.rows <= FEW_ROWS;
+  // backwards, weights in a core's own cache are read as fast by a thread with rows of its own
+  if (call.backward && call.rows > 1 && weights <= NEAR) few = false;
+  call.in_team = few && work >= LEAST_WORK && weights >= STEP_FOR_TWO && count > 1 && Team::worth_it();
+  if (call.in_team) call.pieces = 2;
 }
 
 // How many steps of a row are taken.
 long steps_of(const Call &call, const Flags &flags) {
-  const long most = flags.length < call.q.time ? flags.length : call.q.time;
+  const long most = flags.length < 0 ? 0 : flags.length < call.q.time ? flags.length : call.q.time;
   if (!flags.valid) return most;
   long steps = 0;
   for (long t = 0; t < most; t++) steps += flags.valid[t * call.q.flag_step] != 0;
@@ -87,11 +91,11 @@ long steps_of(const Call &call, const Flags &flags) {
 // Where rows differ in length, they are dealt to the pieces of a set by their steps, the longest first, back and forth, so that the
 // pieces are about equally long. `order` has room for all rows of all sets.
 void deal(Call &call, long *order) {
-  if (call.pieces == 1 || (!call.lengths.data && !call.valid.data)) return;
+  if (call.in_team || call.pieces == 1 || (!call.lengths.data && !call.valid.data)) return;
   call.order = order;
   for (long set = 0; set < call.sets; set++, order += call.rows) {
     for (long r = 0; r < call.rows; r++) order[r] = steps_of(call, call.flags(call.group(set, r), r % call.batch)) * call.rows + r;
-    std::sort(order, order + call.rows, std::greater<long>());
+    qsort(order, call.rows, sizeof *order, [](const void *a, const void *b) { return (*(long *)a < *(long *)b) - (*(long *)a > *(long *)b); });
     for (long k = 0; k < call.rows; k++) order[k] %= call.rows;
   }
 }
@@ -132,8 +136,6 @@ bool asks_for_version(XLA_FFI_CallFrame *frame) {
 // ---- forward
 
 struct Forward : Call {
-  bool in_team = false;  // two pieces, with all rows and half of the panels each
-  Team team;
   Array h_first, c_first, h_reset, c_reset, recurrent_mask, hs, h_last, c_last, kept;
 };
 
@@ -143,7 +145,7 @@ void run_forward(void *argument, long piece) {
   const long set = piece / call.pieces, H = q.hidden;
   const float *packed = call.packed + (call.shared ? 0 : set * call.packed_size);
   Team *team = call.in_team ? &call.team : nullptr;
-  if (team && piece == 1) return kernels->follow(q, packed, *team);
+  if (team && piece == 1) return team->follow();
   const long i = piece % call.pieces, count = team ? call.rows : rows_of(call, i);
   if (count == 0) return;
   const long head = in_lines(count * sizeof(ForwardRow));
@@ -191,17 +193,20 @@ void run_backward(void *argument, long piece) {
   const Problem &q = call.q;
   const long g = piece / call.pieces, H = q.hidden;
   float *gradient = call.gradients + piece * kernels->gradient_size(q);
-  const long i = piece % call.pieces, count = rows_of(call, i);
+  Team *team = call.in_team ? &call.team : nullptr;
+  if (team && piece == 1) return team->follow();
+  const long i = piece % call.pieces, count = team ? call.rows : rows_of(call, i);
   if (count == 0) return zero(gradient, kernels->gradient_size(q));
   const long head = in_lines(count * sizeof(BackwardRow));
   char *memory = (char *)allocate(head + kernels->backward_scratch(q, count) * sizeof(float));
   if (!memory) {
     __atomic_store_n(&call.out_of_memory, true, __ATOMIC_RELAXED);
+    if (team) team->dismiss();
     return;
   }
   BackwardRow *rows = (BackwardRow *)memory;
   for (long k = 0; k < count; k++) {
-    const long r = row_of(call, g, i, k);
+    const long r = team ? k : row_of(call, g, i, k);
     rows[k] = {call.flags(g, r),
                call.of_row(call.x, g, r, q.features),
                call.of_row(call.hs, g, r, H),
@@ -223,7 +228,8 @@ void run_backward(void *argument, long piece) {
                true};
     zero(rows[k].d_h_reset, H), zero(rows[k].d_c_reset, H), zero(rows[k].d_recurrent_mask, H);
   }
-  kernels->backward(q, call.packed + (call.shared ? 0 : g * call.packed_size), rows, count, gradient, (float *)(memory + head));
+  kernels->backward(q, call.packed + (call.shared ? 0 : g * call.packed_size), rows, count, gradient, (float *)(memory + head), team);
+  if (team) team->end();
   free(memory);
 }
 
@@ -232,7 +238,7 @@ void add(void *argument, long piece) {
   if (call.out_of_memory) return;
   const long g = piece / call.pieces;
   const float *gradients = call.gradients + g * call.pieces * kernels->gradient_size(call.q);
-  kernels->add_gradients(call.q, {piece % call.pieces, call.pieces}, gradients, call.pieces, call.in->of_group<float>(call.d_w_x, g), call.in->of_group<float>(call.d_w_h, g),
+  kernels->add_gradients(call.q, {piece % call.pieces, call.pieces}, gradients, call.in_team ? 1 : call.pieces, call.in->of_group<float>(call.d_w_x, g), call.in->of_group<float>(call.d_w_h, g),
                          call.in->of_group<float>(call.d_b, g));
 }
 
@@ -275,15 +281,11 @@ EXPORT XLA_FFI_Error *jax_lstm_forward(XLA_FFI_CallFrame *frame) {
   call.rows = call.shared ? in.groups * B : B;
   split(frame, call);
   call.packed_size = kernels->forward_weights(q);
-  if (call.pieces > 1 && call.packed_size <= NEAR) call.pieces *= (call.rows + ROWS_AT_ONCE * call.pieces - 1) / (ROWS_AT_ONCE * call.pieces);
-  const long step = 4 * H * (F + H);
-  const bool few = call.sets == 1 && call.rows > 0 && call.rows <= FEW_ROWS;
-  call.in_team = few && step >= STEP_FOR_TWO && T * step >= LEAST_WORK && threads(frame) > 1 && Team::worth_it();
-  if (call.in_team) call.pieces = 2;
+  if (call.pieces > 1 && !call.in_team && call.packed_size <= NEAR) call.pieces *= (call.rows + ROWS_AT_ONCE * call.pieces - 1) / (ROWS_AT_ONCE * call.pieces);
   const long floats = call.sets * call.packed_size;
   call.packed = (float *)allocate(floats * sizeof(float) + call.sets * call.rows * sizeof(long) + 1);
   if (!call.packed) return refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
-  if (!call.in_team) deal(call, (long *)(call.packed + floats));
+  deal(call, (long *)(call.packed + floats));
   in_phases(frame, &call, {{pack, call.sets * call.pieces}, {run_forward, call.sets * call.pieces}});
   free(call.packed);
   return call.out_of_memory ? refuse(frame, MEMORY, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED) : nullptr;

@@ -98,19 +98,23 @@ void start_from(const Problem &q, ForwardRow &row, const float *h, const float *
 
 long forward_scratch(const Problem &q, long rows) { return 3 * rows * padded(q) + rows * 2 + 16; }
 
-// A step of n rows, in the panels from `first` up to `end`.
-void forward_step(const Problem &q, const float *packed, ForwardRow *const *rows, long n, long t, long first, long end) {
-  static void (*const tile[])(const Problem &, const float *, ForwardRow *const *, long, long) = BY_ROWS(forward_tile);
-  for (long p = first; p < end; p++) IN_TILES(n, tile, q, packed, rows + s, t, p)
-}
+// A step of n rows.
+struct ForwardStep {
+  const Problem &q;
+  const float *packed;
+  ForwardRow *const *rows;
+  long n, t;
 
-// The follower's half of the steps that the leader opens to it.
-void follow(const Problem &q, const float *packed, Team &team) {
-  team.come();
-  for (; team.next(); team.finish()) {
-    forward_step(q, packed, team.running, team.count, team.t, q.panels / 2, q.panels);
-    if (q.far) stored_past();
+  void in_panels(long first, long end) const {
+    static void (*const tile[])(const Problem &, const float *, ForwardRow *const *, long, long) = BY_ROWS(forward_tile);
+    for (long p = first; p < end; p++) IN_TILES(n, tile, q, packed, rows + s, t, p)
   }
+};
+
+void second_half_forward(const void *argument) {
+  const ForwardStep &step = *(const ForwardStep *)argument;
+  step.in_panels(step.q.panels / 2, step.q.panels);
+  if (step.q.far) stored_past();
 }
 
 void forward(const Problem &q, const float *packed, ForwardRow *rows, long count, float *scratch, Team *team) {
@@ -133,11 +137,12 @@ void forward(const Problem &q, const float *packed, ForwardRow *rows, long count
         else if (row->hs) memset(row->hs + t * q.h_step, 0, q.hidden * sizeof(float));
       }
     }
-    if (team && team->open(running, n, t)) {
-      forward_step(q, packed, running, n, t, 0, q.panels / 2);
+    const ForwardStep now = {q, packed, running, n, t};
+    if (team && team->open(second_half_forward, &now)) {
+      now.in_panels(0, q.panels / 2);
       team->meet();
     } else {
-      forward_step(q, packed, running, n, t, 0, q.panels);
+      now.in_panels(0, q.panels);
     }
     for (long k = 0; k < n; k++) {
       float *before = running[k]->seen[0];

@@ -58,12 +58,11 @@ struct Kernels {
   void (*pack_forward)(const Problem &, Part, const float *w_x, const float *w_h, const float *b, float *packed);
   long (*forward_scratch)(const Problem &, long rows);
   void (*forward)(const Problem &, const float *packed, ForwardRow *rows, long count, float *scratch, Team *);
-  void (*follow)(const Problem &, const float *packed, Team &);
   long (*backward_weights)(const Problem &);
   void (*pack_backward)(const Problem &, Part, const float *w_x, const float *w_h, float *packed);
   long (*backward_scratch)(const Problem &, long rows);
   long (*gradient_size)(const Problem &);
-  void (*backward)(const Problem &, const float *packed, BackwardRow *rows, long count, float *gradient, float *scratch);
+  void (*backward)(const Problem &, const float *packed, BackwardRow *rows, long count, float *gradient, float *scratch, Team *);
   void (*add_gradients)(const Problem &, Part, const float *gradients, long pieces, float *d_w_x, float *d_w_h, float *d_b);
   double (*multiply_add)(long times);  // as fast as the core can, for the share of the peak
   long multiply_adds;                  // of one of those times

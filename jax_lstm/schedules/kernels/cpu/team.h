@@ -1,16 +1,15 @@
-// Two threads on the same few rows, each with half of the panels, so that each reads its half of the weights from its own cache.
+// Two threads on the same few rows, each with half of the units, so that each reads its half of the weights from its own cache.
 // They meet at every step. The leader waits for no follower that has not come, and goes on without one that keeps it waiting.
 #pragma once
 #include <sched.h>
 #include <time.h>
 
-struct ForwardRow;
-
 struct Team {
-  // written by the leader: how many steps it has opened to the follower, less than zero for no more; and the step that is open
+  // written by the leader: how many steps it has opened to the follower, less than zero for no more; and what the follower does in the
+  // one that is open
   alignas(64) long opened = 0;
-  ForwardRow *const *running;
-  long count, t;
+  void (*half)(const void *step);
+  const void *step;
   long waited = 0;  // nanoseconds of this call, beyond the looks at each step
   bool dismissed = false;
   // written by the follower: how many of these steps it has done, less than zero before it has come
@@ -47,9 +46,9 @@ struct Team {
   // ---- the leader
 
   // Whether the follower takes its half of a step; then the leader takes the other, and meets it.
-  bool open(ForwardRow *const *rows, long n, long at) {
-    if (dismissed || n == 0 || __atomic_load_n(&done, __ATOMIC_ACQUIRE) < 0) return false;
-    running = rows, count = n, t = at;
+  bool open(void (*its_half)(const void *), const void *its_step) {
+    if (dismissed || __atomic_load_n(&done, __ATOMIC_ACQUIRE) < 0) return false;
+    half = its_half, step = its_step;
     __atomic_store_n(&opened, opened + 1, __ATOMIC_RELEASE);
     return true;
   }
@@ -82,16 +81,18 @@ struct Team {
 
   // ---- the follower
 
-  void come() { __atomic_store_n(&done, 0, __ATOMIC_RELEASE); }
-
-  // Whether there is another step.
-  bool next() {
+  void follow() {
+    __atomic_store_n(&done, 0, __ATOMIC_RELEASE);
     for (long looks = 0;; looks++) {
       const long found = __atomic_load_n(&opened, __ATOMIC_ACQUIRE);
-      if (found != done) return found > 0;
-      look_again(looks);
+      if (found < 0) return;
+      if (found == done) {
+        look_again(looks);
+        continue;
+      }
+      half(step);
+      __atomic_store_n(&done, found, __ATOMIC_RELEASE);
+      looks = 0;
     }
   }
-
-  void finish() { __atomic_store_n(&done, done + 1, __ATOMIC_RELEASE); }
 };

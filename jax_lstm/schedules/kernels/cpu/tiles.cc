@@ -17,7 +17,8 @@ void part(const Pass &pass, BackwardRow &row) {
   row.last = false;
 }
 
-void backward(const Problem &q, const float *packed, BackwardRow *rows, long count, float *gradient, float *scratch) {
+void backward(const Problem &q, const float *packed, BackwardRow *rows, long count, float *gradient, float *scratch, Team *team) {
+  typedef void Block(const Pass &, long, long, long, long);
   static Block *const steps[] = BY_COLUMNS(step_block), *const starts[] = BY_COLUMNS(start_block);
   Pass pass = {q, packed, packed + blocks(q.hidden, SPAN) * q.panels * WIDE * SPAN, rows, count, room_for(count)};
   // vectors first, as the scratch begins at a cache line
@@ -46,9 +47,15 @@ void backward(const Problem &q, const float *packed, BackwardRow *rows, long cou
       if (taken(q, row->flags, t)) pass.running[n++] = row;
       else if (row->d_x) memset(row->d_x + t * q.x_step, 0, q.features * sizeof(float));
     }
-    if (pass.used + n > pass.room) finish_chunk(pass, gradient);
+    if (pass.used + n > pass.room) finish_chunk(pass, gradient, team);
     const long place = pass.chunk() + pass.used;
-    for_blocks(steps, pass, n, t, place);
+    const InBlocks now = {steps, pass, n, t, place};
+    if (team && team->open(second_half_backward, &now)) {
+      now.from(0, now.count() / 2);
+      team->meet();
+    } else {
+      now.all();
+    }
     for (long k = 0; k < n; k++) {
       gather(pass, *pass.running[k], step, pass.used + k);
       pass.running[k]->after = place + k;
@@ -59,7 +66,7 @@ void backward(const Problem &q, const float *packed, BackwardRow *rows, long cou
     n = 0;
     for (BackwardRow *row = rows; row < rows + count; row++)
       if (row->d_h_reset && reset(q, row->flags, t)) pass.running[n++] = row;
-    for_blocks(starts, pass, n, true, 0);
+    InBlocks{starts, pass, n, true, 0}.all();
     for (BackwardRow *row = rows; row < rows + count; row++)
       if (reset(q, row->flags, t)) part(pass, *row);
   }
@@ -68,8 +75,8 @@ void backward(const Problem &q, const float *packed, BackwardRow *rows, long cou
     memset(rows[r].d_h_first, 0, q.hidden * sizeof(float));
     memcpy(rows[r].d_c_first, rows[r].d_c, q.hidden * sizeof(float));
   }
-  for_blocks(starts, pass, count, false, 0);
-  finish_chunk(pass, gradient);
+  InBlocks{starts, pass, count, false, 0}.all();
+  finish_chunk(pass, gradient, team);
 }
 
 const int CHAINS = 12;  // sums that do not wait for each other
@@ -89,6 +96,6 @@ __attribute__((noinline)) double multiply_add(long times) {
 #define QUOTE_(a) #a
 #define QUOTE(a) QUOTE_(a)
 extern "C" const Kernels JOIN(kernels_, VARIANT) = {
-    QUOTE(VARIANT),   UNITS,         forward_weights,  pack_forward,  forward_scratch, forward,      follow,
+    QUOTE(VARIANT),   UNITS,         forward_weights,  pack_forward,  forward_scratch, forward,
     backward_weights, pack_backward, backward_scratch, gradient_size, backward,        add_gradients, multiply_add, CHAINS * UNITS,
 };

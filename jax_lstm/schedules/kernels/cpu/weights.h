@@ -55,17 +55,41 @@ void few_inputs(const Pass &pass) {
     }
 }
 
-// The chunk's products; afterwards its places are free, but for the last of every row, which the step before needs.
-void finish_chunk(Pass &pass, float *gradient) {
+// The gradients of the weights from the chunk.
+struct OfWeights {
+  const Pass &pass;
+  float *gradient;
+
+  void in_panels(long first, long end) const {
+    for (long p = first; p < end; p++)
+      for (long gate = 0; gate < 4; gate += COLUMNS)
+        for (long block = 0; block < factor_blocks(pass.q); block++) weight_tile(pass, block, p, gate, gradient);
+  }
+};
+
+void second_half_of_weights(const void *argument) {
+  const OfWeights &chunk = *(const OfWeights *)argument;
+  chunk.in_panels(chunk.pass.q.panels / 2, chunk.pass.q.panels);
+}
+
+// The gradients of the inputs from it.
+void inputs_of_chunk(const Pass &pass) {
   const Problem &q = pass.q;
-  for (long p = 0; p < q.panels; p++)
-    for (long gate = 0; gate < 4; gate += COLUMNS)
-      for (long block = 0; block < factor_blocks(q); block++) weight_tile(pass, block, p, gate, gradient);
   static void (*const of_vectors[])(const Pass &, long) = BY_COLUMNS(input_block);
   if (pass.rows->d_x && q.features <= FEW_FEATURES) few_inputs(pass);
   else if (pass.rows->d_x)
     for (long block = 0; block < blocks(q.features, SPAN); block++)
       of_vectors[least(COLUMNS, blocks(q.features - block * SPAN, UNITS))](pass, block);
+}
+
+// The chunk's products; afterwards its places are free, but for the last of every row, which the step before needs.
+void finish_chunk(Pass &pass, float *gradient, Team *team) {
+  const Problem &q = pass.q;
+  const OfWeights chunk = {pass, gradient};
+  const bool together = team && team->open(second_half_of_weights, &chunk);
+  chunk.in_panels(0, together ? q.panels / 2 : q.panels);
+  inputs_of_chunk(pass);
+  if (together) team->meet();
   for (long r = 0; r < pass.count; r++)
     if (pass.rows[r].after >= pass.chunk()) {
       for (long p = 0; p < q.panels; p++) memcpy(pass.at(p, r), pass.at(p, pass.rows[r].after), WIDE * sizeof(float));
