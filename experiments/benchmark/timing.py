@@ -13,7 +13,6 @@ import numpy as np
 
 from jax_lstm.schedules.kernels.cpu import library
 
-
 CALLS_A_TURN = 3
 """Calls of one system in a row, as the first of them finds its data out of the caches, and threads of the system
 before it that still wait actively: those of OpenMP and ONNX Runtime do so for a while."""

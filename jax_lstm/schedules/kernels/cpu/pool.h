@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "team.h"
 #include "xla/ffi/api/c_api.h"
 
 namespace {
@@ -23,7 +24,7 @@ const int MOST_PHASES = 3;
 struct Job {
   void *argument;
   Phase phases[MOST_PHASES];
-  int pieces, next, done, holders;
+  int pieces, next, done, holders, core;
 };
 
 const int SPINS = 2000;  // looks before a thread sleeps
@@ -55,9 +56,11 @@ void leave(Job *job) {
   if (__atomic_sub_fetch(&job->holders, 1, __ATOMIC_ACQ_REL) == 0) free(job);
 }
 
-void help(void *job) {
-  work((Job *)job);
-  leave((Job *)job);
+void help(void *argument) {
+  Job *job = (Job *)argument;
+  leave_core_of(job->core, [job] { return __atomic_load_n(&job->next, __ATOMIC_RELAXED) >= job->pieces; });
+  work(job);
+  leave(job);
 }
 
 bool dropped(XLA_FFI_CallFrame *frame, XLA_FFI_Error *error) {
@@ -85,7 +88,7 @@ void in_phases(XLA_FFI_CallFrame *frame, void *argument, const Phase (&phases)[M
       for (long piece = 0; piece < phase.pieces; piece++) phase.run(argument, piece);
     return;
   }
-  *job = {argument, {phases[0], phases[1], phases[2]}, (int)pieces, 0, 0, 1};
+  *job = {argument, {phases[0], phases[1], phases[2]}, (int)pieces, 0, 0, 1, sched_getcpu()};
   for (long k = 0; k < helpers; k++) {
     __atomic_fetch_add(&job->holders, 1, __ATOMIC_RELAXED);
     XLA_FFI_ThreadPool_Schedule_Args task = {XLA_FFI_ThreadPool_Schedule_Args_STRUCT_SIZE, nullptr, frame->ctx, help, job};

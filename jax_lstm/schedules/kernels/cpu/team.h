@@ -4,12 +4,20 @@
 #include <sched.h>
 #include <time.h>
 
+// A thread may wake on the core of the one that it is to work beside, while others are idle, and would only take turns with it. If it
+// sleeps a little it wakes on an idle one: so until `unneeded` says that it is too late.
+template <class Unneeded> void leave_core_of(const int &core, Unneeded unneeded) {
+  const timespec nap = {0, 20000};
+  while (__atomic_load_n(&core, __ATOMIC_RELAXED) == sched_getcpu() && !unneeded()) nanosleep(&nap, nullptr);
+}
+
 struct Team {
   // written by the leader: how many steps it has opened to the follower, less than zero for no more; and what the follower does in the
   // one that is open
   alignas(64) long opened = 0;
   void (*half)(const void *step);
   const void *step;
+  int core = -1;  // that the leader runs on while it is alone
   long waited = 0;  // nanoseconds of this call, beyond the looks at each step
   bool dismissed = false;
   // written by the follower: how many of these steps it has done, less than zero before it has come
@@ -47,7 +55,11 @@ struct Team {
 
   // Whether the follower takes its half of a step; then the leader takes the other, and meets it.
   bool open(void (*its_half)(const void *), const void *its_step) {
-    if (dismissed || __atomic_load_n(&done, __ATOMIC_ACQUIRE) < 0) return false;
+    if (dismissed) return false;
+    if (__atomic_load_n(&done, __ATOMIC_ACQUIRE) < 0) {
+      __atomic_store_n(&core, sched_getcpu(), __ATOMIC_RELAXED);
+      return false;
+    }
     half = its_half, step = its_step;
     __atomic_store_n(&opened, opened + 1, __ATOMIC_RELEASE);
     return true;
@@ -82,6 +94,7 @@ struct Team {
   // ---- the follower
 
   void follow() {
+    leave_core_of(core, [this] { return __atomic_load_n(&opened, __ATOMIC_ACQUIRE) < 0; });
     __atomic_store_n(&done, 0, __ATOMIC_RELEASE);
     for (long looks = 0;; looks++) {
       const long found = __atomic_load_n(&opened, __ATOMIC_ACQUIRE);
