@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jax_lstm import _check_calls, _checks
 from jax_lstm._sharding import over_batch, placed
-from jax_lstm._step import Shared, Steps, zero_invalid
+from jax_lstm._step import Shared, Steps, zero_padding
 from jax_lstm._types import Carry, Layer, Params, Trace, Zoneout, directions, memory
 from jax_lstm.schedules import SCHEDULES, Choice, choose, describe, platform_of, run_schedule
 from jax_lstm.schedules.kernels.cudnn import cudnn_stack
@@ -253,7 +253,7 @@ def _arrange(params: Params, inputs: _Inputs) -> tuple[Params, Shared, Steps]:
         shares = Zoneout(*(None if has_axes else keep for keep, has_axes in zip(inputs.zoneout, per_unit, strict=True)))
     carry = _zeros_beside(params, xs) if inputs.carry is None else inputs.carry
     shared = Shared(carry, inputs.recurrent_mask, shares, inputs.reset_to, lengths)
-    return params, shared, Steps(zero_invalid(xs, valid), valid, inputs.resets, drawn)
+    return params, shared, Steps(xs, valid, inputs.resets, drawn)
 
 
 def _zeros_beside(params: Params, xs: jax.Array) -> Carry:
@@ -281,9 +281,10 @@ def _stack(
     if carries is None:
         carries = tuple(_zeros_beside(params, inputs.xs) for params in weights)
     _, shared, steps = _arrange(weights[0], inputs)
-    return over_batch(run, weights, shared._replace(initial=carries), steps)
+    return over_batch(run, weights, shared._replace(initial=carries), zero_padding(steps))
 
 
 @partial(jax.jit, static_argnames="reverse")
 def _trace(params: Params, inputs: _Inputs, *, reverse: bool) -> tuple[Carry, Trace]:
-    return over_batch(partial(scan_trace, reverse=reverse), *_arrange(params, inputs))
+    params, shared, steps = _arrange(params, inputs)
+    return over_batch(partial(scan_trace, reverse=reverse), params, shared, zero_padding(steps))

@@ -103,5 +103,10 @@ def zero_invalid(value: jax.Array, valid: jax.Array | None) -> jax.Array:
     return value if valid is None else jnp.where(valid[..., None], value, jnp.zeros_like(value))
 
 
+def zero_padding(steps: Steps) -> Steps:
+    """The steps with inputs of zero where they are not valid, for schedules that compute those too."""
+    return steps._replace(x=zero_invalid(steps.x, steps.valid))
+
+
 def _choose(flags: jax.Array, yes: Carry, no: Carry) -> Carry:
     return Carry(*(jnp.where(flags[..., None], a, b) for a, b in zip(yes, no, strict=True)))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jax_lstm._step import Shared, Steps
+from jax_lstm._step import Shared, Steps, zero_padding
 from jax_lstm._types import Carry, Params
 from jax_lstm.schedules import rules
 from jax_lstm.schedules.checkpointed import checkpointed
@@ -57,12 +57,15 @@ def run_schedule(name: str, problem: Problem, params: Params, shared: Shared, st
     Raises:
         ValueError: a schedule that cannot run this problem; the message says why.
     """
-    if name == "auto":
+    automatic = name == "auto"
+    if automatic:
         name = choose(problem).schedule
-        if name in ("chunked", "deferred"):
-            # one program for every platform that it may be compiled for, each with what "auto" takes there
-            plans = Plans(rules.plan(problem._replace(platform="cpu")), rules.plan(problem._replace(platform="gpu")))
-            return deferred(params, shared, steps, plans=plans, reverse=problem.reverse)
+    if name != "native":  # which reads no step that is not valid
+        steps = zero_padding(steps)
+    if automatic and name in ("chunked", "deferred"):
+        # one program for every platform that it may be compiled for, each with what "auto" takes there
+        plans = Plans(rules.plan(problem._replace(platform="cpu")), rules.plan(problem._replace(platform="gpu")))
+        return deferred(params, shared, steps, plans=plans, reverse=problem.reverse)
     reason = SCHEDULES[name].unsupported(problem)
     if reason is not None:
         raise ValueError(f'schedule="{name}" {reason}: use schedule="auto", or another of {", ".join(SCHEDULES)}')

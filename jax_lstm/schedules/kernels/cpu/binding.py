@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm._sharding import vary, varying_axes
-from jax_lstm._step import Shared, Steps
+from jax_lstm._step import Shared, Steps, zero_invalid
 from jax_lstm._types import Carry, LSTMParams
 from jax_lstm.schedules.kernels.cpu import library
 from jax_lstm.schedules.kernels.cpu._drop import droppable
@@ -160,7 +160,7 @@ def _plain(reverse: bool, floats: Floats, flags: Flags) -> tuple[jax.Array, ...]
         valid = jnp.arange(floats.x.shape[0], dtype=jnp.int32)[:, None] < flags.lengths[None]
     back = None if floats.h_reset is None or floats.c_reset is None else Carry(floats.h_reset, floats.c_reset)
     shared = Shared(Carry(floats.h_first, floats.c_first), floats.recurrent_mask, None, back)
-    carry, hs = scan(params, shared, Steps(floats.x, valid, flags.reset), reverse=reverse)
+    carry, hs = scan(params, shared, Steps(zero_invalid(floats.x, valid), valid, flags.reset), reverse=reverse)
     return hs, *carry
 
 
