@@ -14,7 +14,8 @@
 
 namespace {
 
-const long GATHERED = 256;    // d_z of one row and step, or of one step where it has more rows
+// d_z of one row and step, or of one step where it has more rows: those of a panel stay in the fastest cache
+const long GATHERED = BYTES == 64 ? 128 : 256;
 const long FEW_FEATURES = 4;  // for so few d_x is made of dot products
 
 // One pass over some rows. d_z has places: one per row for what is left of the chunk before, one that is zero, then those of the chunk.
