@@ -97,5 +97,6 @@ __attribute__((noinline)) double multiply_add(long times) {
 #define QUOTE(a) QUOTE_(a)
 extern "C" const Kernels JOIN(kernels_, VARIANT) = {
     QUOTE(VARIANT),   UNITS,         forward_weights,  pack_forward,  forward_scratch, forward,
-    backward_weights, pack_backward, backward_scratch, gradient_size, backward,        add_gradients, multiply_add, CHAINS * UNITS,
+    backward_weights, pack_backward, backward_scratch, gradient_size, backward,        add_gradients,
+    multiply_add,     CHAINS * UNITS,
 };
