@@ -95,7 +95,7 @@ def positive(rng: np.random.Generator, total: np.ndarray, recipe: Recipe) -> np.
     return np.where(power > 0, powered, total)
 
 
-def missing(rng: np.random.Generator, values: np.ndarray, share: float = 0.12) -> np.ndarray:
+def missing(rng: np.random.Generator, values: np.ndarray, share: float = 0.06) -> np.ndarray:
     """The values, with some of them missing in a share of the series: one by one, or a run of them."""
     rows, count = values.shape
     gone = rng.random((rows, count)) < np.where(rng.random(count) < share, log_uniform(rng, 0.01, 0.3, count), 0.0)

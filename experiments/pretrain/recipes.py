@@ -68,7 +68,7 @@ RECIPES = {
 }
 """The recipes of each network, with the number of series of each."""
 
-LINEAR = 0.15
+LINEAR = 0.08
 """The share of series that are learnt from without logarithms, as those with zeros or negative values are."""
 
 
