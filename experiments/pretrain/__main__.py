@@ -20,7 +20,7 @@ SEED = 100
 def train(name: str, *, quick: bool, progress: bool | None = None) -> tuple[Network, float]:
     """One network, trained on series of its recipes, and the CPU seconds that it took."""
     begin, sizes, design = time.process_time(), TRAINING[name], DESIGNS[name]
-    steps, share = (4, 0.002) if quick else (sizes.steps, 1.0)
+    steps, share = (4, 0.002) if quick else (sizes.steps, sizes.share)
     network = start(jax.random.key(SEED), design=design, hidden=sizes.hidden, members=sizes.members)
     data = pool(SEED, name, design, share=share)
     key = jax.random.key(SEED + 1)

@@ -85,15 +85,17 @@ def draw(rng: np.random.Generator, count: int, rows: int, recipe: Recipe) -> np.
 
 def positive(rng: np.random.Generator, total: np.ndarray, recipe: Recipe) -> np.ndarray:
     """Logarithms of positive series: of the exponential of the sum, or of its power (Box and Cox 1964), whose
-    growth is nearer linear.
+    growth is nearer linear, where the sum is nowhere too low for that.
     """
     power = np.where(rng.random(total.shape[1]) < recipe.box_cox, rng.uniform(0.1, 1, total.shape[1]), 0.0)
+    base = 1 + power * total
+    power = np.where((base > 0.03).all(axis=0, where=~np.isnan(base)), power, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        powered = np.log(np.maximum(1 + power * total, 0.03)) / power
-    return np.clip(np.where(power > 0, powered, total), -7, 12)
+        powered = np.log(base) / power
+    return np.where(power > 0, powered, total)
 
 
-def missing(rng: np.random.Generator, values: np.ndarray, share: float = 0.12) -> np.ndarray:
+def missing(rng: np.random.Generator, values: np.ndarray, share: float = 0.06) -> np.ndarray:
     """The values, with some of them missing in a share of the series: one by one, or a run of them."""
     rows, count = values.shape
     gone = rng.random((rows, count)) < np.where(rng.random(count) < share, log_uniform(rng, 0.01, 0.3, count), 0.0)
@@ -103,14 +105,15 @@ def missing(rng: np.random.Generator, values: np.ndarray, share: float = 0.12) -
     return np.where(gone | ((at >= begin) & (at < begin + length)), np.nan, values)
 
 
-def lengths(rng: np.random.Generator, values: np.ndarray, recipe: Recipe, horizon: int) -> np.ndarray:
-    """The values, with all before the beginning of each series NaN: lengths of the recipe, and a horizon that
-    follows.
+def lengths(rng: np.random.Generator, total: np.ndarray, recipe: Recipe, horizon: int) -> np.ndarray:
+    """The sums from the beginning of each series on, where they are zero, and NaN before: lengths of the recipe, and
+    a horizon that follows.
     """
+    rows, count = total.shape
     shortest, longest = recipe.lengths
-    drawn = np.minimum(longest, log_uniform(rng, shortest, longest * 1.15, values.shape[1])).astype(int) + horizon
-    at = np.arange(len(values))[:, None]
-    return np.where(at >= len(values) - drawn, values, np.nan)
+    drawn = np.minimum(longest, log_uniform(rng, shortest, longest * 1.15, count)).astype(int) + horizon
+    begin = np.maximum(rows - drawn, 0)
+    return np.where(np.arange(rows)[:, None] >= begin, total - total[begin, np.arange(count)], np.nan)
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float, size) -> np.ndarray:

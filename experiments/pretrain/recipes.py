@@ -68,31 +68,38 @@ RECIPES = {
 }
 """The recipes of each network, with the number of series of each."""
 
-LINEAR = 0.15
+LINEAR = 0.08
 """The share of series that are learnt from without logarithms, as those with zeros or negative values are."""
 
 
 class Training(NamedTuple):
-    """The size of a network and of its training."""
+    """The size of a network and of its training.
+
+    Args:
+        hidden, members: units of a member, and how many there are.
+        steps, batch: of training, and the series in each.
+        rate: the highest learning rate.
+        share: of the numbers in `RECIPES`, how many series are made: so many that each is seen about ten times at most.
+    """
 
     hidden: int
     members: int
     steps: int
     batch: int
     rate: float
+    share: float
 
 
-TRAINING = {"short": Training(48, 4, 1700, 128, 5e-3), "long": Training(40, 3, 500, 96, 5e-3)}
+TRAINING = {"short": Training(64, 5, 3000, 128, 5e-3, 3.0), "long": Training(40, 3, 500, 96, 5e-3, 1.0)}
 
 
 def synthetic(seed: int, recipe: Recipe, count: int, design: Design) -> Windows:
     """Windows of series made by a recipe."""
     rng = np.random.default_rng(seed)
     rows = max(recipe.lengths[1], design.context) + design.horizon
-    total = draw(rng, count, rows, recipe)
+    total = lengths(rng, draw(rng, count, rows, recipe), recipe, design.horizon)
     logs = rng.random(count) >= LINEAR
-    values = np.where(logs, positive(rng, total, recipe), total)
-    values = missing(rng, lengths(rng, values, recipe, design.horizon))
+    values = missing(rng, np.where(logs, positive(rng, total, recipe), total))
     started = ~np.isnan(values).all(axis=0)
     least = {1: 4, 4: 8}.get(recipe.season, min(2 * recipe.season + 2, 60))
     weight = np.where(np.arange(design.horizon) < 8, 1.0, 0.15) if recipe.season <= 4 else None
