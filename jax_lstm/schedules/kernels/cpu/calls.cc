@@ -75,8 +75,9 @@ void split(XLA_FFI_CallFrame *frame, Call &call) {
   bool few = call.sets == 1 && call.rows > 0 && call.rows <= FEW_ROWS;
   // backwards, weights in a core's own cache are read as fast by a thread with rows of its own
   if (call.backward && call.rows > 1 && weights <= NEAR) few = false;
-  call.in_team = few && work >= LEAST_WORK && weights >= STEP_FOR_TWO && count > 1 && Team::worth_it();
-  if (call.in_team) call.pieces = 2;
+  if (!few || work < LEAST_WORK || weights < STEP_FOR_TWO || count == 1) return;
+  call.in_team = Team::worth_it();
+  call.pieces = call.in_team ? 2 : 1;  // sums in the same order, whether a follower is there or not
 }
 
 // How many steps of a row are taken.
