@@ -301,7 +301,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(folder):
         time.sleep(1)
 
     before = sorted(folder.iterdir())
-    command = ["fit", "long.csv", "--effort", "normal", "-o", "stopped.safetensors"]
+    command = ["fit", "long.csv", "--horizon", "6", "--effort", "normal", "-o", "stopped.safetensors"]
     assert interrupted(folder, command, training) == ("jax-lstm: stopped\n", 130)
     assert sorted(folder.iterdir()) == before
 
