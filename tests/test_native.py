@@ -138,7 +138,12 @@ def check(seed: int, shape: Shape) -> None:
     exact_outputs = by_oracle(shape, Call(call.floats, call.flags, ())[:2])
     assert largest_error(outputs, exact_outputs, least) < LARGEST_ERROR, (seed, shape)
     assert largest_error(outputs, wide_outputs, least) < LARGEST_ERROR, (seed, shape)
-    assert largest_error(gradient, wide_gradient, max(least, LEAST_GRADIENT)) < allowed, (seed, shape)
+    # those of the states are parts of the same products, and one may hold nothing but sums of terms that cancel
+    states, wide_states = ((one.h_first, one.c_first, one.h_reset, one.c_reset) for one in (gradient, wide_gradient))
+    largest = max(np.max(np.abs(leaf), initial=0.0) for leaf in jax.tree.leaves(wide_states))
+    assert largest_error(states, wide_states, max(least, LEAST_GRADIENT, largest)) < allowed, (seed, shape)
+    others = [one._replace(h_first=None, c_first=None, h_reset=None, c_reset=None) for one in (gradient, wide_gradient)]
+    assert largest_error(*others, max(least, LEAST_GRADIENT)) < allowed, (seed, shape)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -29,7 +29,11 @@ def gradient(schedule, **options):
 
 
 def same(found, expected):
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), found, expected)
+    def close(a, b):
+        # a sum's rounding is a share of its terms, which may be as large as the array's largest value, 110 in one case
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * max(10.0, np.max(np.abs(b), initial=0.0)))
+
+    jax.tree.map(close, found, expected)
 
 
 def loops(program: str) -> int:
