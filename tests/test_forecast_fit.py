@@ -106,6 +106,12 @@ def test_a_series_too_short_to_train_on_gets_the_package_s_weights():
     assert model.report == "too short to train on: the package's weights as they are"
 
 
+def test_one_horizon_held_back_is_too_little_to_train_by():
+    said = [forecast.fit(forecast.panel([saw(count, 1)], season=1), 6, **OPTIONS).report for count in (25, 26)]
+    assert said[0] == "too short to train on: the package's weights as they are"
+    assert "too short" not in said[1]
+
+
 def test_refusals_of_fit(panel):
     with pytest.raises(ValueError, match="effort is 'huge', expected one of quick, normal, thorough"):
         forecast.fit(panel, 6, key=KEY, effort="huge")

@@ -15,7 +15,8 @@ from jax_lstm.schedules.kernels.cpu import library
 
 CALLS_A_TURN = 3
 """Calls of one system in a row, as the first of them finds its data out of the caches, and threads of the system
-before it that still wait actively: those of OpenMP and ONNX Runtime do so for a while."""
+before it that still wait actively: those of OpenMP and ONNX Runtime do so for a while.
+"""
 
 
 def in_turn(calls: Mapping[str, Callable[[], Any]], seconds: float, least: int = 3) -> dict[str, float]:
