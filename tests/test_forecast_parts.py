@@ -80,7 +80,7 @@ def theta_by_hand(y, alpha, theta, first, horizon):
             slope, intercept = np.polyfit(np.arange(1, count + 2), values[: count + 1], 1)
         else:
             intercept = mean
-    return np.array(values[len(y) :]), np.sum(np.square(errors[3 : len(y)]))
+    return np.array(values[len(y) :]), np.array(errors[: len(y)])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -88,9 +88,9 @@ def test_theta_is_its_recursion_at_the_least_squared_error(seed):
     rng = np.random.default_rng(seed)
     y = 1 + np.cumsum(rng.normal(0.02, 0.05, 40)) + rng.normal(0, 0.03, 40)
     padded = np.r_[np.full(7, np.nan), y][:, None]
-    found = _theta.theta(padded, horizon=6)
+    found = _theta.theta(padded, horizon=6, prior=0)
     alpha, theta, first = (float(leaf[0]) for leaf in (found.alpha, found.theta, found.first_level))
-    forecasts, least = theta_by_hand(y, alpha, theta, first, 6)
+    forecasts, errors = theta_by_hand(y, alpha, theta, first, 6)
     np.testing.assert_allclose(found.forecasts[:, 0], forecasts, atol=2e-3)
     for other in (
         (alpha, theta * 1.3 + 0.1, first),
@@ -98,7 +98,25 @@ def test_theta_is_its_recursion_at_the_least_squared_error(seed):
         (0.3, theta, first),
         (0.9, theta, first),
     ):
-        assert theta_by_hand(y, *other, 6)[1] >= least * (1 - 1e-3)
+        assert np.sum(theta_by_hand(y, *other, 6)[1][3:] ** 2) >= np.sum(errors[3:] ** 2) * (1 - 1e-3)
+
+
+@pytest.mark.parametrize("rows", [8, 16])
+def test_theta_is_drawn_towards_two_as_by_a_prior(rows):
+    """A regression of the errors on the first level and the line, with a row for the prior."""
+    rng = np.random.default_rng(3)
+    y, alpha = 1 + np.cumsum(rng.normal(0.1, 0.05, rows)), 0.4
+
+    def errors(first, weight):
+        return theta_by_hand(y, alpha, 1 / (1 - weight) if weight < 1 else np.inf, first, 0)[1][3:]
+
+    none = errors(0.0, 0.0)
+    columns = np.stack([none - errors(1.0, 0.0), none - errors(0.0, 1.0)], axis=1)
+    strength = _theta.PRIOR / rows * np.sqrt(np.sum(columns[:, 1] ** 2))
+    expected = np.linalg.lstsq(np.vstack([columns, [0, strength]]), np.r_[none, strength / 2], rcond=None)[0]
+    found = _theta.theta(y[:, None], horizon=1, alphas=[alpha])
+    np.testing.assert_allclose([found.first_level[0], 1 - 1 / found.theta[0]], expected, rtol=2e-3)
+    assert abs(1 - 1 / _theta.theta(y[:, None], horizon=1, alphas=[alpha], prior=0).theta[0] - expected[1]) > 0.02
 
 
 def test_theta_of_many_series_is_that_of_few():
@@ -129,7 +147,7 @@ def test_theta_is_that_of_statsforecast():
     for rows, expected in STATSFORECAST.items():
         y = 30 + np.cumsum(rng.normal(0.3, 1, rows)) + rng.normal(0, 1, rows)
         alphas = np.linspace(0.1, 0.99, 90)
-        found = _theta.theta(y[:, None] / y.mean(), horizon=8, alphas=alphas).forecasts[:, 0] * y.mean()
+        found = _theta.theta(y[:, None] / y.mean(), horizon=8, alphas=alphas, prior=0).forecasts[:, 0] * y.mean()
         np.testing.assert_allclose(found, expected, rtol=0.02)
 
 

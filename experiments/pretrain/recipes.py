@@ -11,11 +11,46 @@ from jax_lstm.forecast._features import Design
 from jax_lstm.forecast._network import Windows
 from jax_lstm.forecast._windows import join, windows
 
-YEARLY = Recipe(1, (8, 60), (0.01, 0.4), observation=0.15, level=1.5, slope=0.35, autoregressive=0.35, box_cox=0.8)
+YEARLY = Recipe(
+    1,
+    (8, 60),
+    (0.01, 0.4),
+    observation=0.05,
+    level=2.5,
+    slope=0.35,
+    autoregressive=0.35,
+    growth=(0.01, 0.05),
+    changes=1.5,
+    box_cox=0.8,
+    cycles=0.15,
+)
 QUARTERLY = Recipe(4, (14, 90), (0.004, 0.25), growth=(0.02, 0.05), box_cox=0.7)
-MONTHLY = Recipe(12, (40, 180), (0.006, 0.35), observation=1.0, slope=0.04, box_cox=0.8)
+MONTHLY = Recipe(
+    12,
+    (40, 180),
+    (0.006, 0.35),
+    observation=1.3,
+    level=0.4,
+    slope=0.04,
+    autoregressive=3.0,
+    growth=(0.01, 0.05),
+    changes=1.5,
+    reverting=0.7,
+    box_cox=0.8,
+    unseasonal=0.35,
+    seasonal_drift=(0.003, 0.08),
+    cycles=0.05,
+)
 DAILY = Recipe(
-    7, (16, 250), (0.003, 0.25), level=0.4, autoregressive=1.2, reverting=0.5, unseasonal=0.15, amplitude=(0.02, 0.9)
+    7,
+    (16, 250),
+    (0.003, 0.25),
+    level=0.4,
+    autoregressive=1.2,
+    reverting=0.5,
+    unseasonal=0.15,
+    amplitude=(0.02, 0.9),
+    cycles=0.1,
 )
 HOURLY = Recipe(
     24,
@@ -28,6 +63,7 @@ HOURLY = Recipe(
     shifting=0.1,
     unseasonal=0.05,
     amplitude=(0.03, 1.0),
+    cycles=0.05,
     nested=0.6,
 )
 CYCLIC = MONTHLY._replace(
@@ -43,11 +79,11 @@ WEEKLY = DAILY._replace(season=52, lengths=(80, 420), observation=0.9, nested=0.
 RECIPES = {
     "short": (
         (YEARLY, 2400),
-        (YEARLY._replace(observation=0.3, level=1.0, undamped=0.0, fade=(0.1, 0.6)), 2400),
+        (YEARLY._replace(observation=0.15, level=1.5, undamped=0.0, fade=(0.1, 0.6)), 2400),
         (QUARTERLY, 2400),
         (QUARTERLY._replace(reverting=0.3, changes=0.5, growth=(0.03, 0.06)), 2400),
         (MONTHLY, 2200),
-        (MONTHLY._replace(autoregressive=0.9, reverting=0.3, changes=0.4, growth=(0.02, 0.04), box_cox=0.7), 2200),
+        (MONTHLY._replace(growth=(0.0, 0.03), undamped=0.1, fade=(0.1, 0.6), seasonal_drift=(0.003, 0.05)), 2200),
         (DAILY, 900),
         (DAILY._replace(season=5), 300),
         (QUARTERLY._replace(season=2, lengths=(10, 80)), 200),
@@ -90,7 +126,7 @@ class Training(NamedTuple):
     share: float
 
 
-TRAINING = {"short": Training(64, 5, 3000, 128, 5e-3, 3.0), "long": Training(40, 3, 500, 96, 5e-3, 1.0)}
+TRAINING = {"short": Training(64, 5, 6000, 128, 5e-3, 4.0), "long": Training(40, 3, 500, 96, 5e-3, 1.0)}
 
 
 def synthetic(seed: int, recipe: Recipe, count: int, design: Design) -> Windows:

@@ -7,7 +7,9 @@ and α alone is searched, on a grid:
     mu = level + (1 - 1/θ) (a (1 - α)^i + b (1 - (1 - α)^(i+1)) / α)
     level' = α y + (1 - α) level
 
-a and b are the intercept and the slope of the straight line through the values so far.
+a and b are the intercept and the slope of the straight line through the values so far. θ is drawn towards two, the
+method that won M3 (Assimakopoulos and Nikolopoulos 2000), the more the shorter a series is: of few values, least
+squares makes a θ that forecasts badly.
 """
 
 from __future__ import annotations
@@ -22,6 +24,12 @@ import numpy as np
 
 ALPHAS = np.r_[0.02, 0.05, np.linspace(0.1, 0.9, 17), 0.99].astype(np.float32)
 """The smoothing parameters that are tried."""
+
+PRIOR = 15.0
+"""How many values it takes to be as sure of θ as the prior, θ = 2, which weighs by the square of their ratio. On windows
+held out of M3's training parts sMAPE is lower than by least squares alone: yearly 19.4 for 19.5 and, a horizon earlier,
+16.9 for 17.8; quarterly 8.77 for 8.85; monthly 13.92 for 14.01.
+"""
 
 SKIPPED = 3
 """How many first errors do not count."""
@@ -50,7 +58,7 @@ class Theta(NamedTuple):
     forecasts: Any
 
 
-def theta(values: Any, *, horizon: int, known: Any = None, alphas: Any = ALPHAS) -> Theta:
+def theta(values: Any, *, horizon: int, known: Any = None, alphas: Any = ALPHAS, prior: float = PRIOR) -> Theta:
     """Forecasts of series without season.
 
     Args:
@@ -58,6 +66,7 @@ def theta(values: Any, *, horizon: int, known: Any = None, alphas: Any = ALPHAS)
         horizon: how many steps ahead.
         known: which values count in the fit `(rows, series)`; all where None.
         alphas: the smoothing parameters to try.
+        prior: how many values it takes to be as sure of θ as the prior; with 0, least squares alone.
 
     Returns:
         `Theta`, with forecasts `(horizon, series)`.
@@ -72,7 +81,8 @@ def theta(values: Any, *, horizon: int, known: Any = None, alphas: Any = ALPHAS)
     started = ~np.isnan(values)
     counts = started if known is None else started & known
     filled = np.where(started, values, 0).astype(np.float32)
-    given = (filled, started, counts, np.asarray(alphas, np.float32))
+    drawn = np.square(np.float32(prior) / np.maximum(counts.sum(axis=0), 1)).astype(np.float32)[None]
+    given = (filled, started, counts, np.asarray(alphas, np.float32), drawn)
     if values.shape[1] > FEW:
         return _compiled(*given, horizon=horizon)
     with np.errstate(divide="ignore"):  # θ is infinite where the line has all the weight
@@ -80,7 +90,15 @@ def theta(values: Any, *, horizon: int, known: Any = None, alphas: Any = ALPHAS)
 
 
 def _theta(
-    values: Any, started: Any, counts: Any, alphas: Any, *, horizon: int, np: Any, scan: Callable[..., Any]
+    values: Any,
+    started: Any,
+    counts: Any,
+    alphas: Any,
+    prior: Any,
+    *,
+    horizon: int,
+    np: Any,
+    scan: Callable[..., Any],
 ) -> Theta:
     """`theta` in arrays of `np`, NumPy or `jax.numpy`, its two loops run by `scan`."""
     alpha = alphas[:, None]
@@ -100,7 +118,7 @@ def _theta(
 
     start = (Line(nothing[None], nothing[None], nothing[None], nothing[None]), of_each, of_each + 1, (of_each,) * 6)
     (line, level, share, sums), _ = scan(step, start, (values, started, counts))
-    first, weight, loss = _solve(np, *sums)
+    first, weight, loss = _solve(np, prior, *sums)
     best = np.argmin(loss, axis=0)[None]
     first, weight, level, share = (np.take_along_axis(leaf, best, 0) for leaf in (first, weight, level, share))
     chosen = alphas[best]
@@ -116,8 +134,8 @@ def _theta(
 
 
 @partial(jax.jit, static_argnames="horizon")
-def _compiled(values: jax.Array, started: jax.Array, counts: jax.Array, alphas: jax.Array, *, horizon: int) -> Theta:
-    return _theta(values, started, counts, alphas, horizon=horizon, np=jnp, scan=jax.lax.scan)
+def _compiled(*given: jax.Array, horizon: int) -> Theta:
+    return _theta(*given, horizon=horizon, np=jnp, scan=jax.lax.scan)
 
 
 def _loop(step: Callable[..., Any], held: Any, rows: Any, length: int | None = None) -> tuple[Any, Any]:
@@ -143,12 +161,15 @@ def _seen(line: Line, y: Any, started: Any, np: Any) -> Line:
     return Line(*(np.where(started, fresh, held) for fresh, held in zip(new, line, strict=True)))
 
 
-def _solve(np: Any, ss: Any, sp: Any, pp: Any, se: Any, pe: Any, ee: Any) -> tuple[Any, Any, Any]:
-    """The first level and the weight of the line, from 0 to 1, of least squared error, and that error."""
+def _solve(np: Any, prior: Any, ss: Any, sp: Any, pp: Any, se: Any, pe: Any, ee: Any) -> tuple[Any, Any, Any]:
+    """The first level and the weight of the line, from 0 to 1 and drawn towards a half, of least squared error, and
+    that error.
+    """
     small = 1e-6
     ss, pp = ss + small, pp + small
-    determinant = np.maximum(ss * pp - sp * sp, 1e-6 * ss * pp)
-    weight = np.clip((ss * pe - sp * se) / determinant, 0.0, 1.0)
+    drawn = prior * pp
+    determinant = np.maximum(ss * (pp + drawn) - sp * sp, 1e-6 * ss * pp)
+    weight = np.clip((ss * (pe + drawn / 2) - sp * se) / determinant, 0.0, 1.0)
     first = (se - weight * sp) / ss
     loss = ee - 2 * (first * se + weight * pe) + first**2 * ss + 2 * first * weight * sp + weight**2 * pp
     return first, weight, loss

@@ -1,0 +1,134 @@
+"""The command: what the network's errors on M3's training parts have in common with what the network saw.
+
+A generator of series is right for a collection where nothing is left in the errors: where they depend on a feature, the
+series follow it more, or less, than those that the network learnt from do. Only training parts are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.m3.collection import KINDS, load
+from jax_lstm.forecast._features import features
+from jax_lstm.forecast._methods import CHUNK
+from jax_lstm.forecast._network import DESIGNS, Network, ensemble
+from jax_lstm.forecast._predict import gather
+from jax_lstm.forecast._transform import Units
+from jax_lstm.forecast._weights import FOLDER, network_of, safetensors
+
+ORIGINS = {"yearly": (6, 9), "quarterly": (8, 12, 16), "monthly": (18, 27, 36, 45, 54), "other": (8, 12, 16)}
+"""How many of the last values are not known at each origin; all that are forecast lie within the training parts."""
+
+
+class Left(NamedTuple):
+    """The errors of one frequency.
+
+    Args:
+        windows: how many forecasts were made.
+        smape: their mean error.
+        weights: of each feature in the errors, zero where nothing is left.
+        without: the mean error less what the features say of it.
+        bias: the median error, in per cent of the values.
+    """
+
+    windows: int
+    smape: float
+    weights: dict[str, float]
+    without: float
+    bias: float
+
+
+def left(network: Network, kind: str) -> Left:
+    """The errors of a network of short seasons on the series of one frequency."""
+    collection = load(kind, validate=False)
+    season, horizon = collection.season, collection.horizon
+    group = gather(collection.past, season, horizon)
+    errors, seen = [], []
+    for begin in range(0, len(collection.past), CHUNK):
+        part = slice(begin, begin + CHUNK)
+        one, two = _errors(network, group.values[:, part], Units(*(field[part] for field in group.units)), kind, season)
+        errors += one
+        seen += two
+    error, columns = np.concatenate(errors), np.concatenate(seen)
+    names = ["coming season", "one season before", "newest value", "slope", "last season's level"]
+    used = [place for place in range(len(names)) if season > 1 or place > 1]
+    columns = columns[..., used].reshape(-1, len(used))
+    weights = regress(columns, error.ravel())
+    rest = error.ravel() - columns @ weights
+    return Left(
+        len(error),
+        _smape(error),
+        {names[place]: float(weight) for place, weight in zip(used, weights, strict=True)},
+        _smape(rest),
+        100 * float(np.median(error)),
+    )
+
+
+def _errors(
+    network: Network, values: np.ndarray, units: Units, kind: str, season: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Errors in logarithms from every origin `(series, horizon)`, and the features in the same units."""
+    design, horizon = DESIGNS["short"], ORIGINS[kind][0]
+    steps = features(values, units.logs, season, design)
+    centre = np.asarray(ensemble(network, jnp.asarray(steps.x), jnp.asarray(steps.valid))[0])
+    known = np.cumsum(~np.isnan(values), axis=0)
+    errors, seen = [], []
+    for back in ORIGINS[kind]:
+        row, end = design.context - 1 - back, len(values) - back
+        actual = values[end : end + horizon].T
+        enough = (known[end - 1] >= 2 * season + 6) & ~np.isnan(actual).any(axis=1) & units.logs
+        size = steps.scale[row][:, None]
+        said = steps.level[row][:, None] + (steps.base[row] + size * centre[row])[:, :horizon]
+        x, ahead = steps.x[row][..., None], np.ones((1, horizon))
+        coming, before = design.window, design.window + design.horizon
+        columns = [
+            x[:, coming : coming + horizon, 0],
+            x[:, before : before + horizon, 0],
+            x[:, design.window - 1] * ahead,
+            x[:, -5] * np.arange(1, horizon + 1),
+            x[:, design.window + 2 * design.horizon] * ahead,
+        ]
+        errors.append((actual - said)[enough])
+        seen.append((np.stack(columns, axis=-1) * size[..., None])[enough])
+    return errors, seen
+
+
+def regress(columns: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """The weights of the columns for which the mean of tanh(|rest| / 2), half the sMAPE, is least: least squares, its
+    rows weighted anew until they are.
+    """
+    weights = np.zeros(columns.shape[1])
+    for _ in range(20):
+        rest = np.abs(error - columns @ weights)
+        importance = 1 / np.maximum(rest, 0.01) / np.cosh(rest / 2) ** 2
+        weights = np.linalg.lstsq((columns.T * importance) @ columns, (columns.T * importance) @ error, rcond=None)[0]
+    return weights
+
+
+def _smape(error: np.ndarray) -> float:
+    return float(np.mean(200 * np.tanh(np.abs(error) / 2)))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m experiments.pretrain.errors", description=__doc__)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="some of the frequencies")
+    parser.add_argument("--weights", type=Path, default=FOLDER, help="where short.safetensors is (default: the package)")
+    given = parser.parse_args(arguments)
+    network = network_of(safetensors().load((given.weights / "short.safetensors").read_bytes()))
+    for kind in given.kinds:
+        found = left(network, kind)
+        weights = ", ".join(f"{name} {weight:+.2f}" for name, weight in found.weights.items())
+        print(
+            f"{kind}, {found.windows} forecasts: sMAPE {found.smape:.2f}, without what is left {found.without:.2f}; "
+            f"median error {found.bias:+.1f} %; {weights}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
