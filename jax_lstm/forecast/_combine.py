@@ -29,9 +29,10 @@ than this part of the prior's loss: the errors of series that end together depen
 hard to beat (Stock and Watson 2004).
 """
 
-STEEPEST = 1.05
-"""By what the factor on a width grows at most from one step to the next: after a level shift, the windows before it have
-large errors at the steps that reach it alone.
+FEW_SERIES, STEEPEST = 64, 1.05
+"""Up to how many series a panel has few windows, and by what the factor on a width then grows at most from one step to
+the next: after a level shift, windows from before it have large errors at the steps that reach it alone, and the band
+would jump there.
 """
 
 LEVELS = (0.8, 0.95)
@@ -163,7 +164,8 @@ def _factors(backtest: Backtest, centre: np.ndarray) -> tuple[np.ndarray, np.nda
                 windows = known.size / about.shape[-1] * min(1.0, apart / (step + 1))
                 found = np.clip(np.quantile(known, level), 0.1, 10.0)
                 panel[place, step] = found ** (windows / (windows + PRIOR_WIDTHS))
-            panel[place, step] = min(panel[place, step], STEEPEST * panel[place, max(0, step - 1)])
+            if count <= FEW_SERIES:
+                panel[place, step] = min(panel[place, step], STEEPEST * panel[place, max(0, step - 1)])
         each[place] = _series_factors(ratio, level, panel[place], apart)
     return panel, each
 

@@ -120,14 +120,16 @@ def _fit_season(
         # series worse on the values that followed, by 2.3 and 3.0 % in sMAPE (`experiments.m3 --validate`). New inputs
         # cannot be used without.
         usable = usable[:0]
-    outcome, networks, origins = "too short to train on", {"lstm": untouched}, group.origins
+    outcome, networks = "too short to train on", {"lstm": untouched}
     if usable.size:
         chosen = np.sort(np.random.default_rng(0).permutation(usable)[:MOST_SERIES])
         lesson, start = _lesson(task, chosen), widened(untouched, inputs.size)
         networks["tuned"], best = _train(start, lesson.early, _held_back(task, chosen), key, stages, progress)
-        origins = tuple(back for back in group.origins if back <= held)
-    backtest = run_methods(group.values, group.units, season, horizon, group.design, networks, origins, task.inputs)
-    gains = _gains(backtest) if usable.size else np.zeros(0)
+    backtest = run_methods(
+        group.values, group.units, season, horizon, group.design, networks, group.origins, task.inputs
+    )
+    prior, held_back = PRIOR[kind(season)], backtest.since(held)
+    gains = _gains(held_back) if usable.size else np.zeros(0)
     if usable.size:
         outcome = "no training lowers the error on held-out values"
         if best > 0:
@@ -135,16 +137,15 @@ def _fit_season(
     helps = (
         gains.size > 0 and best > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
     )
-    prior = PRIOR[kind(season)]
+    whole = calibrate(backtest, prior)[0]
     if not helps:
-        return Tuned(None, calibrate(backtest, prior)[0]), f"{outcome}: the package's weights as they are"
-    prior = {"lstm": prior["lstm"] / 4, "tuned": 3 * prior["lstm"] / 4} | {
-        name: prior[name] for name in prior if name != "lstm"
-    }
+        return Tuned(None, whole), f"{outcome}: the package's weights as they are"
+    prior = dict(zip(whole.methods, whole.shares.tolist(), strict=True))
+    prior |= {"lstm": prior["lstm"] / 4, "tuned": 3 * prior["lstm"] / 4}
     final = jax.tree.map(jnp.asarray, start)
     for stage in range(1, best // STAGE + 1):
         final = _stage(final, lesson.final, key, stage, progress)
-    return Tuned(final, calibrate(backtest, prior)[0]), f"{outcome}: trained further"
+    return Tuned(final, calibrate(held_back, prior)[0]), f"{outcome}: trained further"
 
 
 def _gains(backtest: Backtest) -> np.ndarray:

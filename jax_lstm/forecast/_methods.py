@@ -40,6 +40,17 @@ class Backtest(NamedTuple):
     actuals: np.ndarray
     unit: np.ndarray
 
+    def since(self, held: int) -> Backtest:
+        """The forecasts from the end and from the last `held` rows."""
+        some = sum(back <= held for back in self.origins)
+        return Backtest(
+            self.origins[:some],
+            {name: centre[:some] for name, centre in self.centres.items()},
+            self.offsets[:, :some],
+            self.actuals[:some],
+            self.unit[:some],
+        )
+
 
 def run_methods(
     values: np.ndarray,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jax_lstm.forecast._combine import calibrate, combine, offsets_at
+from jax_lstm.forecast._combine import FEW_SERIES, calibrate, combine, offsets_at
 from jax_lstm.forecast._features import Design
 from jax_lstm.forecast._inputs import input_features
 from jax_lstm.forecast._intermittent import demand
@@ -37,7 +37,7 @@ UNSEEN_CHANGE = 0.125
 the network's scale has it. One that has not changed in more values is not expected to.
 """
 
-MOST_ORIGINS, MOST_ORIGINS_OF_FEW, FEW = 8, 20, 64
+MOST_ORIGINS, MOST_ORIGINS_OF_FEW = 8, 20
 """From how many origins before the end the shares and the intervals are found, and from how many where a panel has few
 series: one series has so few windows that eight leave its shares at the prior (sunspots, MASE 1.01 with 8, 0.95 with
 20).
@@ -177,7 +177,7 @@ def test_origins(horizon: int, design: Design, longest: int, count: int) -> tupl
     within = min(horizon, design.horizon)
     apart = max(1, -(-within // 3))
     farthest = min(design.context - 16, longest - 4)
-    most = MOST_ORIGINS_OF_FEW if count <= FEW else MOST_ORIGINS
+    most = MOST_ORIGINS_OF_FEW if count <= FEW_SERIES else MOST_ORIGINS
     return (0, *range(apart, farthest + 1, apart))[: most + 1]
 
 
