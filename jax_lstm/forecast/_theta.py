@@ -74,7 +74,7 @@ def theta(values: Any, *, horizon: int, known: Any = None, alphas: Any = ALPHAS,
     Source: Fiorucci, Pellegrini, Louzada, Petropoulos and Koehler, "Models for optimising the theta method", 2016.
 
     >>> import numpy as np
-    >>> theta(np.arange(1.0, 30)[:, None], horizon=2).forecasts.round(1).tolist()
+    >>> theta(np.arange(1.0, 30)[:, None], horizon=2, prior=0).forecasts.round(1).tolist()
     [[30.0], [31.0]]
     """
     values = np.asarray(values)
