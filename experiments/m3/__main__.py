@@ -85,7 +85,11 @@ def main(arguments: list[str] | None = None) -> None:
         "--out", type=Path, default=Path(__file__).parent, help="the folder for results.md (default: here)"
     )
     given = parser.parse_args(arguments)
+    if given.m1 and given.peers is not None:
+        parser.error("--peers has forecasts of M3: leave it out with --m1")
     kinds = [kind for kind in given.kinds if not (given.m1 and kind == "other")]
+    if not kinds:
+        parser.error("M1 has no other series than yearly, quarterly and monthly ones")
     options = {"validate": given.validate, "most": 12 if given.quick else None, "name": "M1" if given.m1 else "M3"}
     collections = {kind: load(kind, **options) for kind in kinds}
     horizons = {kind: one.horizon for kind, one in collections.items()}
