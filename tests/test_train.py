@@ -1,11 +1,11 @@
 """`fit` does what a plain loop over Optax does: keys, members, validation, divergence, averages."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from peers import peer
 from train_cases import ADAM, KEY, KEYS, X, Y, assert_close, assert_same, exact, held_out, squares
 
 from jax_lstm.train import fit
@@ -167,16 +167,17 @@ def test_progress_is_shown_when_asked_and_not_where_there_is_no_terminal(capsys)
     assert "left" in shown.err
 
 
-class Scaled(eqx.Module):
-    """A loss with an array of its own, which therefore has no hash."""
-
-    scale: jax.Array
-
-    def __call__(self, w, batch, key):
-        return self.scale * exact(w, batch, key)
-
-
 def test_a_loss_without_a_hash_is_a_loss():
+    eqx = peer("equinox")
+
+    class Scaled(eqx.Module):
+        """A loss with an array of its own, which therefore has no hash."""
+
+        scale: jax.Array
+
+        def __call__(self, w, batch, key):
+            return self.scale * exact(w, batch, key)
+
     loss, validation = Scaled(jnp.array(2.0)), eqx.Partial(lambda scale, w: scale * held_out(w), jnp.array(2.0))
     for function in (loss, validation):
         with pytest.raises(TypeError):
