@@ -16,8 +16,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from experiments.results import results_folder
+
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
-"""The lines of a README between which the last output of the command stands."""
+"""The lines of a README around the last output of the command."""
 
 
 def arguments(name: str, description: str, folder: Path, given: list[str] | None) -> argparse.Namespace:
@@ -28,9 +30,13 @@ def arguments(name: str, description: str, folder: Path, given: list[str] | None
     )
     parser.add_argument("--seed", type=int, default=0, help="the seed of all draws (default: %(default)s)")
     parser.add_argument(
-        "--out", type=Path, default=folder, help="the folder for results.md and figure.png (default: here)"
+        "--out",
+        type=Path,
+        help="the folder for results.md and figure.png (default: here; a temporary one if quick)",
     )
-    return parser.parse_args(given)
+    options = parser.parse_args(given)
+    options.out = results_folder(options.out, folder, quick=options.quick)
+    return options
 
 
 def table(*columns: str) -> Table:

@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 from typing import Any
 
+import jax_lstm_command as _command  # noqa: F401  # first: it handles Ctrl-C while the rest is loaded
 from jax_lstm._cell import cell as cell
 from jax_lstm._cell import dense as dense
 from jax_lstm._describe import describe as describe
@@ -40,9 +41,47 @@ from jax_lstm._types import Readout as Readout
 from jax_lstm._types import Trace as Trace
 from jax_lstm._types import Zoneout as Zoneout
 
+__all__ = [
+    "GATES",
+    "Bidirectional",
+    "BlockDiagonalParams",
+    "Carry",
+    "Clip",
+    "Coupled",
+    "DiagonalParams",
+    "Exponential",
+    "FinalCarries",
+    "LSTMParams",
+    "LayerNorm",
+    "Readout",
+    "Trace",
+    "Zoneout",
+    "cell",
+    "chrono",
+    "dense",
+    "describe",
+    "drop_connect",
+    "dropout_mask",
+    "explain_schedule",
+    "fit_readout",
+    "from_gates",
+    "init",
+    "init_network",
+    "lstm",
+    "network",
+    "network_step",
+    "readout",
+    "trace",
+    "trace_network",
+    "uniform",
+    "zero_carries",
+    "zero_carry",
+    "zoneout_masks",
+]
+
 __version__ = importlib.metadata.version("jax_lstm")
 
-_SUBMODULES = ("checkpoint", "forecast", "interop", "parallel", "plot", "schedules", "train")
+_SUBMODULES = ("checkpoint", "forecast", "interop", "parallel", "plot", "schedules", "tables", "train")
 
 
 def __getattr__(name: str) -> Any:
@@ -54,4 +93,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names, submodules among them."""
-    return sorted({name for name in globals() if not name.startswith("_")} | set(_SUBMODULES))
+    return sorted(["__version__", *__all__, *_SUBMODULES])

@@ -1,6 +1,6 @@
 """The command line, as `python -m jax_lstm`."""
 
-from jax_lstm.cli import main
+from jax_lstm_command import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -22,21 +22,19 @@ Exponential gates (sLSTM) have a normalizer n, and a stabilizer s that keeps eve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jax_lstm._check_calls import check_step
-from jax_lstm._checks import as_arrays, check_params
+from jax_lstm._annotations import Array, Float
+from jax_lstm._checks import as_arrays, check_params, check_step
 from jax_lstm._types import BlockDiagonalParams, Carry, Clip, DiagonalParams, LSTMParams, Params, Trace, is_exponential
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float
 
 NORM_EPSILON = 1e-5
 FEW_WEIGHTS = 16
-"""So few are multiplied by element: for a layer of scalars that is several times as fast as a matrix product."""
+"""Up to this many weights, multiply elementwise: several times as fast as a matrix product for a layer of scalars."""
 
 
 def cell(params: Params, carry: Carry, x: Float[Array, "*batch features"]) -> tuple[Carry, Trace]:
@@ -101,7 +99,7 @@ def recurrent(params: Params, h: jax.Array) -> jax.Array:
 def dense(params: Params) -> LSTMParams:
     """The same layer with one matrix for its recurrence, zero where heads or single units do not see each other.
 
-    Frameworks and kernels that know the plain LSTM alone take it so.
+    This is the form for frameworks and kernels that support only the plain LSTM.
 
     Args:
         params: the layer; `LSTMParams` come back as they are.
@@ -121,17 +119,26 @@ def dense(params: Params) -> LSTMParams:
     if is_exponential(params):
         raise ValueError("params has exponential gates, which LSTMParams do not have: expected None for exponential")
     w_h = recurrent(params, jnp.eye(params.hidden, dtype=params.w_h.dtype)).astype(params.w_h.dtype)
-    return LSTMParams(params.w_x, w_h, params.b, params.peephole, None, params.norm, params.coupled, params.clip)
+    fields = params._asdict() | {"w_h": w_h}
+    return LSTMParams(**{name: fields[name] for name in fields if name in LSTMParams._fields})
 
 
-def update(params: Params, z: Any, c: jax.Array, known: Trace | None = None) -> tuple[jax.Array, jax.Array, Trace]:
+def _activate(gate: str, function: Callable[[jax.Array], jax.Array], z: jax.Array) -> jax.Array:
+    """The value of a gate: what a backward pass that has kept the gates replaces."""
+    return function(z)
+
+
+def update(
+    params: Params, z: Any, c: jax.Array, activate: Callable[..., jax.Array] = _activate
+) -> tuple[jax.Array, jax.Array, Trace]:
     """The pointwise part of a step, where every variant lives: `(z, c) -> (m, c, trace)`, computed in the dtype of `z`.
 
-    A backward pass that has kept the gates gives them as `known`: they are not computed again, but differentiated.
+    Args:
+        params: the layer's weights.
+        z: what `products` gives.
+        c: the cell state `(*batch, hidden)`.
+        activate: `(gate, function, z) -> function(z)`, which makes the gates.
     """
-    i_, f_, g_, o_ = (
-        (None,) * 4 if known is None else (known.input_gate, known.forget_gate, known.candidate, known.output_gate)
-    )
     if is_exponential(params):
         return _exponential_update(params, z, c)
     dtype = c.dtype
@@ -146,14 +153,16 @@ def update(params: Params, z: Any, c: jax.Array, known: Trace | None = None) -> 
         z_f = [z + p * c for z, p in zip(z_f, p_f, strict=True)]
 
     bound = Clip() if params.clip is None else params.clip
-    i = _sigmoid(_clip(z_i, bound.gates), i_)
-    f = _sigmoid(_clip(z_f[0], bound.gates), f_) if z_f else 1 - i
-    g = _tanh(_clip(z_g, bound.gates), g_)
+    i = activate("input_gate", jax.nn.sigmoid, _clip(z_i, bound.gates))
+    f = activate("forget_gate", jax.nn.sigmoid, _clip(z_f[0], bound.gates)) if z_f else 1 - i
+    g = activate("candidate", jnp.tanh, _clip(z_g, bound.gates))
     c = _clip(f * c + i * g, bound.cell)
     if params.peephole is not None:
         z_o = z_o + p_o * c
-    o = _sigmoid(_clip(z_o, bound.gates), o_)
-    shown = c if params.norm is None else _normalize(c) * _rows(params.norm.scale_c, c) + _rows(params.norm.bias_c, c)
+    o = activate("output_gate", jax.nn.sigmoid, _clip(z_o, bound.gates))
+    shown = c
+    if params.norm is not None:
+        shown = _normalize(c) * _rows(params.norm.scale_c, c) + _rows(params.norm.bias_c, c)
     m = o * jnp.tanh(shown)
     f, i, g, c, o, m = (value.astype(dtype) for value in (f, i, g, c, o, m))
     return m, c, Trace(f, i, g, c, o, m)
@@ -164,7 +173,7 @@ def _exponential_update(params: Params, z: jax.Array, memory: jax.Array) -> tupl
     dtype = memory.dtype
     z_i, z_f, z_g, z_o = _gate_blocks(params, z)
     c, n, s = jnp.split(memory.astype(z.dtype), 3, axis=-1)
-    # a normalizer of zero says that nothing is remembered, as in a carry of zeros, whatever the stabilizer
+    # n = 0 marks an empty memory (a zero carry), whatever the stabilizer
     kept = jnp.where(n > 0, jax.nn.log_sigmoid(z_f) + s, -jnp.inf)
     s = jnp.maximum(kept, z_i).astype(dtype).astype(z.dtype)  # rounded before it is used, as it is carried on so
     i, f, g, o = jnp.exp(z_i - s), jnp.exp(kept - s), jnp.tanh(z_g), jax.nn.sigmoid(z_o)
@@ -188,26 +197,6 @@ def project(params: Params, m: jax.Array) -> jax.Array:
     return m if params.projection is None else dot(m, params.projection).astype(m.dtype)
 
 
-def _sigmoid(z: jax.Array, known: jax.Array | None = None) -> jax.Array:
-    return jax.nn.sigmoid(z) if known is None else _recall(z, known, known * (1 - known))
-
-
-def _tanh(z: jax.Array, known: jax.Array | None = None) -> jax.Array:
-    return jnp.tanh(z) if known is None else _recall(z, known, 1 - known * known)
-
-
-@jax.custom_jvp
-def _recall(z: jax.Array, value: jax.Array, slope: jax.Array) -> jax.Array:
-    """A function of `z` whose `value` and `slope` are known; `z` itself is not looked at."""
-    return value
-
-
-@_recall.defjvp
-def _recall_jvp(primals: Any, tangents: Any) -> Any:
-    (_, value, slope), (z_dot, value_dot, _) = primals, tangents
-    return value, slope * z_dot + value_dot
-
-
 def wide_dtype(dtype: Any) -> Any:
     """The dtype that sums of products are made in: float32 for half precision, else the dtype itself."""
     return jnp.float32 if jnp.dtype(dtype).itemsize == 2 else dtype
@@ -217,8 +206,10 @@ def dot(a: jax.Array, w: jax.Array) -> jax.Array:
     """The product over the last axis of `a` and the first of `w`; half precision is accumulated in float32."""
     if w.size <= FEW_WEIGHTS:
         a, w = a.astype(wide_dtype(a.dtype)), w.astype(wide_dtype(a.dtype))
-        columns = (sum(a[..., k : k + 1] * w[k, n] for k in range(w.shape[0])) for n in range(w.shape[1]))
-        return jnp.concatenate(list(columns), axis=-1)
+        columns = []
+        for n in range(w.shape[1]):
+            columns.append(sum(a[..., k : k + 1] * w[k, n] for k in range(w.shape[0])))
+        return jnp.concatenate(columns, axis=-1)
     return jnp.dot(a, w, preferred_element_type=wide_dtype(a.dtype))
 
 

@@ -15,11 +15,14 @@ from jax_lstm._types import (
     Bidirectional,
     BlockDiagonalParams,
     Carry,
+    Clip,
+    Coupled,
     DiagonalParams,
+    Exponential,
     FinalCarries,
     Layer,
+    LayerNorm,
     Params,
-    directions,
     is_exponential,
     memory,
 )
@@ -39,6 +42,10 @@ class Sizes(NamedTuple):
 
 def check_params(params: Params, name: str = "params") -> Sizes:
     """The sizes of a layer, or a refusal of the first array that does not fit the others."""
+    if type(params) in (tuple, list):
+        raise TypeError(
+            f"{name} is {what(params)} of layers, which is for network(layers, xs): give one layer, layers[0]"
+        )
     if not isinstance(params, Params):
         raise TypeError(
             f"{name} is {what(params)}, expected LSTMParams, DiagonalParams or BlockDiagonalParams: make it with init "
@@ -48,6 +55,12 @@ def check_params(params: Params, name: str = "params") -> Sizes:
         if getattr(params, field) is None:
             raise TypeError(f"{name}.{field} is None, expected an array")
     dtype = check_float(params.w_x, f"{name}.w_x")
+    for field, kind in (("norm", LayerNorm), ("coupled", Coupled), ("clip", Clip), ("exponential", Exponential)):
+        value = getattr(params, field, None)
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(
+                f"{name}.{field} is {what(value)}, expected {kind.__name__}, or None for a layer without it"
+            )
     for path, leaf in jax.tree.leaves_with_path(params):
         where = f"{name}{jax.tree_util.keystr(path)}"
         if check_float(leaf, where) != dtype:
@@ -58,7 +71,7 @@ def check_params(params: Params, name: str = "params") -> Sizes:
     if is_exponential(params):
         for field in ("peephole", "norm", "coupled", "clip"):
             if getattr(params, field) is not None:
-                raise ValueError(f"{name} has {field} beside exponential gates, expected one of the two")
+                raise ValueError(f"{name} has {field} and exponential gates, expected one of the two")
     gates = 4 if params.coupled is None else 3
     w_x = params.w_x
     if w_x.ndim != 2:
@@ -117,7 +130,7 @@ def _recurrent_shape(params: Params, out: int, wide: int) -> tuple[int, ...]:
 
 
 def unwrapped(tree: Any) -> Any:
-    """A tree with the array in place of each leaf that wraps one, such as `nnx.Param`."""
+    """A tree whose leaves that wrap an array, such as `nnx.Param`, are replaced by that array."""
 
     def wraps(leaf: Any) -> bool:
         return not isinstance(leaf, jax.Array) and hasattr(leaf, "__jax_array__")  # tracers have one that is None
@@ -147,7 +160,7 @@ def check_shape(shape: Any, name: str) -> tuple[int, ...]:
 
 
 def check_given_with(other: Any, other_name: str, name: str, why: str) -> None:
-    """An argument that has a meaning only beside another."""
+    """An argument that needs another one."""
     if other is None:
         raise ValueError(f"{name} is given without {other_name}, expected both or none: {why}")
 
@@ -209,33 +222,22 @@ def check_carry(carry: Any, sizes: Sizes, batch: tuple[int, ...], dtype: Any, na
             raise ValueError(f"{name}.{field} has shape {value.shape}, expected (*batch, size) = {(*batch, size)}")
 
 
+def check_step(params: Params, carry: Carry, x: Any) -> None:
+    """The arguments of one step."""
+    sizes = check_params(params)
+    dtype = check_like(x, "x", params)
+    if x.ndim < 1 or x.shape[-1] != sizes.features:
+        raise ValueError(
+            f"x has shape {x.shape}, expected (*batch, features) with features = {sizes.features}, as w_x has rows"
+        )
+    check_carry(carry, sizes, x.shape[:-1], dtype)
+
+
 def check_stack(layers: Any) -> tuple[Layer, ...]:
     """At least one layer, in a tuple or list, with arrays for leaves."""
     if isinstance(layers, Params | Bidirectional) or not isinstance(layers, tuple | list) or not layers:
         raise TypeError(f"layers is {what(layers)}, expected a tuple of layers, at least one: (params,)")
     return unwrapped(tuple(layers))
-
-
-def check_layers(layers: tuple[Layer, ...], features: int, dtype: Any) -> list[list[Sizes]]:
-    """The sizes of the directions of each layer of a stack, or a refusal of a layer that does not fit the one before
-    it.
-    """
-    width, source, stack = features, "xs", []
-    for position, layer in enumerate(layers):
-        name = f"layers[{position}]"
-        sizes = {}
-        for part, params in directions(layer, name):
-            sizes[part] = check_params(params, part)
-            if sizes[part].features != width:
-                raise ValueError(
-                    f"{part} takes {sizes[part].features} features, but {source} has {width}: make it with "
-                    f"features={width}"
-                )
-            if params.w_x.dtype != dtype:
-                raise TypeError(f"xs is {dtype}, but {part} is {params.w_x.dtype}: convert one of them with astype")
-        stack.append(list(sizes.values()))
-        width, source = sum(one.out for one in sizes.values()), name
-    return stack
 
 
 def check_batch_axis(tree: Any, axis: int, devices: int) -> None:
@@ -274,11 +276,22 @@ def check_rate(rate: Any, name: str, *, optional: bool = False) -> None:
     if optional and rate is None:
         return
     expected = f"expected a number in [0, 1){', or None' if optional else ''}"
-    is_scalar = isinstance(rate, int | float | np.floating) or (hasattr(rate, "dtype") and jnp.ndim(rate) == 0)
-    if not is_scalar or isinstance(rate, bool) or jnp.result_type(rate) == jnp.bool_:
+    if not is_scalar(rate) or isinstance(rate, bool) or jnp.result_type(rate) == jnp.bool_:
         raise TypeError(f"{name} is {what(rate)}, {expected}")
     if not isinstance(rate, jax.core.Tracer) and not 0 <= rate < 1:
         raise ValueError(f"{name} is {rate}, {expected}: the share that is dropped, not the share that is kept")
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a value is one number, of Python, of NumPy or traced."""
+    return isinstance(value, int | float | np.number) or (hasattr(value, "dtype") and jnp.ndim(value) == 0)
+
+
+def check_bool(value: Any, name: str) -> bool:
+    """True or False, rather than what Python takes for one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {what(value)}, expected True or False")
+    return bool(value)
 
 
 def what(value: Any) -> str:

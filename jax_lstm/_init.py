@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Never
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm import _checks
+from jax_lstm._annotations import PRNGKeyArray
+from jax_lstm._foreign import refuse_foreign
 from jax_lstm._types import (
     GATES,
     Bidirectional,
@@ -23,9 +25,6 @@ from jax_lstm._types import (
     LSTMParams,
     Params,
 )
-
-if TYPE_CHECKING:
-    from jaxtyping import PRNGKeyArray
 
 Initializer = Callable[..., jax.Array]
 """`(key, shape, dtype) -> array`, as in `jax.nn.initializers`; called once per gate."""
@@ -64,7 +63,7 @@ def init(
     *,
     input_init: Initializer = _glorot,
     recurrent_init: Initializer = _orthogonal,
-    bias_init: Initializer = jax.nn.initializers.zeros,
+    bias_init: Initializer | None = None,
     forget_bias: float | None = None,
     bias: bool = True,
     peephole: bool = False,
@@ -76,6 +75,7 @@ def init(
     exponential: bool = False,
     clip: Clip | None = None,
     dtype: Any = None,
+    **foreign: Never,
 ) -> Params:
     """The weights of one layer: orthogonal recurrent blocks, Glorot input blocks, zero biases but for the forget
     gate's.
@@ -87,17 +87,17 @@ def init(
         input_init: the initializer of each gate's block of `w_x (features, hidden)`.
         recurrent_init: the initializer of each gate's block of `w_h (out, hidden)`. A diagonal layer has a vector per
             gate there, and draws it uniform in ±1/sqrt(hidden) whatever is given here.
-        bias_init: the initializer of each gate's block of `b (hidden,)`.
-        forget_bias: what the forget gate's block of `b` is set to, in place of `bias_init`. Where None it is one
-            (Jozefowicz et al. 2015 on why) if `bias_init` is not given, and `bias_init`'s if it is.
+        bias_init: the initializer of each gate's block of `b (hidden,)`; zeros where None.
+        forget_bias: the value of the forget gate's block of `b`, instead of what `bias_init` gives. Where None, it is
+            one if `bias_init` is None (Jozefowicz et al. 2015 explain why), and `bias_init`'s otherwise.
         bias: whether there are biases at all.
         peephole: whether there are peepholes; they start at zero.
         projection: the width of a recurrent projection (Glorot).
         norm: layer normalization, with scales of one.
         coupled: whether the forget gate is one minus the input gate.
         diagonal: whether the recurrence is elementwise (`DiagonalParams`).
-        heads: the number of heads that see themselves alone (`BlockDiagonalParams`), a divisor of `hidden`; None for
-            one matrix of all units. The initializer of `w_h` then makes blocks of `(hidden/heads, hidden/heads)`.
+        heads: the number of heads, each of which sees only itself (`BlockDiagonalParams`), a divisor of `hidden`; None
+            for one matrix of all units. The initializer of `w_h` then makes blocks of `(hidden/heads, hidden/heads)`.
         exponential: whether the layer of heads is an sLSTM, with exponential gates; `heads=1` for one matrix of all
             units.
         clip: bounds on the cell state or the pre-activations.
@@ -105,7 +105,7 @@ def init(
 
     Raises:
         ValueError: a size below one, heads that do not divide the units, a projection of a layer of heads or a diagonal
-            one, exponential gates without heads or beside another variant, or biases for a layer that has none.
+            one, exponential gates without heads or together with another variant, or biases for a layer that has none.
 
     PyTorch's initial distribution is `uniform(hidden)` for all three initializers (it has two biases, which the one
     here is the sum of: `bias_init=lambda key, *rest: sum(uniform(hidden)(k, *rest) for k in jax.random.split(key))`).
@@ -118,6 +118,13 @@ def init(
     features, hidden = _checks.check_size(features, "features"), _checks.check_size(hidden, "hidden")
     dtype = _checks.float_dtype(dtype)
     _checks.check_key(key)
+    if foreign:
+        refuse_foreign("init", foreign)
+    if clip is not None and not isinstance(clip, Clip):
+        raise TypeError(f"clip is {_checks.what(clip)}, expected Clip(cell=…, gates=…), or None for no bound")
+    flags = {"bias": bias, "peephole": peephole, "norm": norm, "coupled": coupled, "diagonal": diagonal}
+    for name, value in (flags | {"exponential": exponential}).items():
+        _checks.check_bool(value, name)
     if forget_bias is not None and (coupled or not bias):
         raise ValueError(
             f"forget_bias is {forget_bias} on a layer that has none, expected None: it is coupled, or has no biases"
@@ -139,8 +146,9 @@ def init(
     b = None
     if bias:
         bias_keys = jax.random.split(jax.random.fold_in(key, 0), gates)
-        b = jnp.concatenate([bias_init(k, (hidden,), dtype) for k in bias_keys])
-        if forget_bias is None and bias_init is jax.nn.initializers.zeros:
+        initializer = jax.nn.initializers.zeros if bias_init is None else bias_init
+        b = jnp.concatenate([initializer(k, (hidden,), dtype) for k in bias_keys])
+        if forget_bias is None and bias_init is None:
             forget_bias = 1.0
         if forget_bias is not None and not coupled:
             b = b.at[hidden : 2 * hidden].set(forget_bias)
@@ -168,7 +176,7 @@ def init_network(
     bidirectional: bool = False,
     input_init: Initializer = _glorot,
     recurrent_init: Initializer = _orthogonal,
-    bias_init: Initializer = jax.nn.initializers.zeros,
+    bias_init: Initializer | None = None,
     forget_bias: float | None = None,
     bias: bool = True,
     peephole: bool = False,
@@ -180,6 +188,7 @@ def init_network(
     exponential: bool = False,
     clip: Clip | None = None,
     dtype: Any = None,
+    **foreign: Never,
 ) -> tuple[Layer, ...]:
     """The weights of a stack: one layer for each size in `hidden`.
 
@@ -199,6 +208,9 @@ def init_network(
     >>> [layer.w_x.shape for layer in init_network(jax.random.key(0), features=3, hidden=[5, 4])]
     [(3, 20), (5, 16)]
     """
+    if foreign:
+        refuse_foreign("init_network", foreign)
+    _checks.check_bool(bidirectional, "bidirectional")
     if isinstance(hidden, int) or not len(hidden):
         raise ValueError(f"hidden is {hidden!r}, expected one size per layer, as in [64, 64]")
     _checks.check_key(key)
@@ -255,7 +267,7 @@ def chrono(key: PRNGKeyArray, params: Params, longest: int) -> Params:
 
 
 def _check_recurrence(hidden: int, projection: int | None, diagonal: bool, heads: int | None) -> None:
-    """Heads that divide the units, and no second restriction of the recurrence beside the first."""
+    """Heads that divide the units, and at most one restriction of the recurrence."""
     if diagonal and projection is not None:
         raise ValueError(
             f"projection is {projection} on a diagonal layer, expected None: its units see only themselves"

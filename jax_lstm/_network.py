@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 import jax
 import jax.numpy as jnp
 
-from jax_lstm import _check_calls, _checks
+from jax_lstm import _call, _check_stack, _checks
+from jax_lstm._annotations import Array, Bool, Float, Integer, PRNGKeyArray
 from jax_lstm._cell import cell
-from jax_lstm._layer import lstm, stack_in_one_call, trace, zero_carry
+from jax_lstm._foreign import refuse_foreign
+from jax_lstm._layer import lstm, trace, zero_carry
 from jax_lstm._regularize import dropout_mask, zoneout_masks
+from jax_lstm._stack import stack_in_one_call
 from jax_lstm._types import Bidirectional, Carry, FinalCarries, Layer, Params, Trace, Zoneout, directions
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Integer, PRNGKeyArray
+from jax_lstm.schedules import SCHEDULES
 
 Carries = Sequence[Carry | Bidirectional[Carry]]
 """One carry per layer; a pair of them for a bidirectional layer."""
@@ -73,8 +74,8 @@ def network_step(
                 "its backward pass needs the whole sequence, so give it to network"
             )
     _checks.check_float(x, "x")
-    _checks.check_layers(stack, x.shape[-1] if x.ndim else 0, x.dtype)
-    carries = _check_calls.check_carries(carries, stack, x.shape[:-1], x.dtype)
+    _check_stack.check_layers(stack, x.shape[-1] if x.ndim else 0, x.dtype)
+    carries = _check_stack.check_carries(carries, stack, x.shape[:-1], x.dtype)
     after = []
     for params, carry in zip(stack, carries, strict=True):
         carry, _ = cell(params, carry, x)
@@ -119,6 +120,7 @@ def network(
     zoneout: Zoneout | None = None,
     key: PRNGKeyArray | None = None,
     schedule: str = "auto",
+    **foreign: Never,
 ) -> tuple[tuple[Carry | FinalCarries, ...], Float[Array, "time *batch out"]]:
     """A stack of LSTM layers over a sequence: `(layers, xs, carries) -> (carries, hs)`.
 
@@ -136,7 +138,7 @@ def network(
         zoneout: `Zoneout(hidden, cell)`, two rates: with a key which units keep their state is drawn at each step, as
             in training; without one each keeps this share of it, as in evaluation.
         key: a key of `jax.random`. Both kinds of dropout draw one mask for all steps (Gal and Ghahramani 2016), so that
-            the chunks of a stream that are given the same key share it; zoneout draws anew at each step.
+            the chunks of a stream that are given the same key share it; zoneout draws new ones at each step.
 
     Returns:
         One final carry per layer, and the last layer's outputs `(time, *batch, out)`. Chunks equal the whole where no
@@ -153,15 +155,19 @@ def network(
     >>> hs.shape, carries[1].backward.h.shape
     ((7, 2, 8), (2, 4))
     """
+    if foreign:
+        refuse_foreign("network", foreign)
+    _checks.check_choice(schedule, "schedule", ("auto", *SCHEDULES))
+    reverse = _checks.check_bool(reverse, "reverse")
     inputs = _check(
         _Inputs(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key)
     )
     others = inputs._replace(layers=None, xs=None, carries=None, lengths=None, key=None)
-    if schedule == "cudnn" and all(option is None for option in others):
-        whole = stack_in_one_call(inputs.layers, inputs.xs, inputs.carries, lengths, reverse=bool(reverse))
+    if all(option is None for option in others):
+        whole = stack_in_one_call(schedule, inputs.layers, inputs.xs, inputs.carries, lengths, reverse=reverse)
         if whole is not None:
             return tuple(FinalCarries(*parts) if len(parts) == 2 else parts[0] for parts in whole[0]), whole[1]
-    ends, outs = _run(inputs, partial(lstm, schedule=schedule), reverse=bool(reverse))
+    ends, outs = _run(inputs, partial(lstm, schedule=schedule), reverse=reverse)
     return ends, _side_by_side(outs[-1])
 
 
@@ -190,23 +196,24 @@ def trace_network(
     >>> [values.forget_gate.shape for values in trace_network(layers, jnp.ones((7, 2, 3)))[1]]
     [(7, 2, 5), (7, 2, 4)]
     """
+    reverse = _checks.check_bool(reverse, "reverse")
     inputs = _check(
         _Inputs(layers, xs, carries, lengths, mask, resets, reset_to, dropout, recurrent_dropout, zoneout, key)
     )
-    return _run(inputs, trace, reverse=bool(reverse))
+    return _run(inputs, trace, reverse=reverse)
 
 
 def _check(inputs: _Inputs) -> _Inputs:
     """The arguments as arrays, None for a regularizer that is off, or a refusal."""
     layers, xs = _checks.as_arrays((_checks.check_stack(inputs.layers), inputs.xs))
     _checks.check_float(xs, "xs")
-    _check_calls.check_time(xs)
-    _checks.check_layers(layers, xs.shape[-1], xs.dtype)
+    _call.check_time(xs)
+    _check_stack.check_layers(layers, xs.shape[-1], xs.dtype)
     initial = {}
     for name in ("carries", "reset_to"):
         given = _checks.as_arrays(getattr(inputs, name))
         if given is not None:
-            given = _check_calls.check_carries(given, layers, xs.shape[1:-1], xs.dtype, name)
+            given = _check_stack.check_carries(given, layers, xs.shape[1:-1], xs.dtype, name)
         initial[name] = given
     key = inputs.key
     if key is not None:
@@ -222,7 +229,7 @@ def _check(inputs: _Inputs) -> _Inputs:
             )
         rates[name] = None if is_off else rate
     if inputs.zoneout is not None:
-        _check_calls.check_zoneout_type(inputs.zoneout)
+        _call.check_zoneout_type(inputs.zoneout)
         for field, rate in zip(Zoneout._fields, inputs.zoneout, strict=True):
             _checks.check_rate(rate, f"zoneout.{field}", optional=True)
     return inputs._replace(layers=layers, xs=xs, **initial, **rates)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import jax.numpy as jnp
 
 from jax_lstm import _checks
+from jax_lstm._annotations import Array, Float
 from jax_lstm._types import Readout
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float
 
 
 def readout(params: Readout, hs: Float[Array, "*axes out"]) -> Float[Array, "*axes outputs"]:

@@ -4,16 +4,14 @@ anywhere.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jax_lstm import _check_calls, _checks
+from jax_lstm import _call, _checks
+from jax_lstm._annotations import Array, Float, PRNGKeyArray
 from jax_lstm._types import Params, Zoneout
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float, PRNGKeyArray
 
 
 def dropout_mask(
@@ -62,7 +60,7 @@ def zoneout_masks(
     >>> zoneout_masks(jax.random.key(0), params, jnp.ones((7, 2, 3)), hidden=0.1, cell=0.5).cell.shape
     (7, 2, 5)
     """
-    sizes = _check_calls.check_sequence(params, xs)
+    sizes = _call.check_sequence(params, xs)
     _checks.check_key(key)
     masks = []
     for name, rate, size, mask_key in zip(

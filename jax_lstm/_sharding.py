@@ -16,7 +16,7 @@ from jax_lstm._step import Shared, Steps
 from jax_lstm._types import Params
 
 BATCH = "batch"
-"""The name of the mesh axis that the batch is sharded over; with automatic axes this name is how a layer knows."""
+"""The name of the mesh axis that the batch is sharded over; under automatic axes a layer finds it by this name."""
 
 
 def over_batch(run: Callable[..., Any], params: Params, shared: Shared, steps: Steps) -> Any:
@@ -26,8 +26,8 @@ def over_batch(run: Callable[..., Any], params: Params, shared: Shared, steps: S
     named `BATCH`.
     """
     mesh, batch = _batch_spec(steps.x)
-    if not any(batch) or any(_is_sharded(leaf) for leaf in jax.tree.leaves(params)):
-        return _alone(run)(params, shared, steps)
+    if not any(batch):
+        return run(*_with_equal_axes(params, shared, steps))
     axes = {name for entry in batch if entry is not None for name in (entry if isinstance(entry, tuple) else (entry,))}
     specs = (
         jax.tree.map(lambda _: PartitionSpec(), params),
@@ -37,7 +37,68 @@ def over_batch(run: Callable[..., Any], params: Params, shared: Shared, steps: S
     if all(kind == AxisType.Explicit for kind in mesh.axis_types):
         params, shared, steps = jax.tree.map(partial(_reshard, mesh), (params, shared, steps), specs)
     outs = (PartitionSpec(*batch), PartitionSpec(None, *batch))
-    return jax.shard_map(_alone(run), mesh=mesh, in_specs=specs, out_specs=outs, axis_names=axes)(params, shared, steps)
+
+    def on_one_device(*arguments: Any) -> Any:
+        return run(*_with_equal_axes(*arguments))
+
+    return jax.shard_map(on_one_device, mesh=mesh, in_specs=specs, out_specs=outs, axis_names=axes)(
+        params, shared, steps
+    )
+
+
+def refuse_other_shardings(params: Any, xs: jax.Array, others: dict[str, Any]) -> None:
+    """Refuse what an explicit mesh shards along anything but batch axes: a recurrence runs whole on its rows."""
+    for path, leaf in jax.tree.leaves_with_path(params):
+        if _is_sharded(leaf):
+            where = f"params{jax.tree_util.keystr(path)}"
+            raise ValueError(
+                f"{where} is {jax.typeof(leaf)}, sharded over the mesh, expected whole on every device: "
+                "jax_lstm.parallel.replicate(params, mesh)"
+            )
+    spec = tuple(jax.typeof(xs).sharding.spec)
+    named = {"time": spec[:1], "features": spec[xs.ndim - 1 :]}
+    for axis, entry in named.items():
+        if any(entry):
+            raise ValueError(
+                f"xs is {jax.typeof(xs)}, with {axis} sharded over the mesh, expected only batch axes to be: "
+                "jax.sharding.reshard(xs, PartitionSpec(None, 'batch'))"
+            )
+    for name, tree in others.items():
+        if not any(spec) and any(_is_sharded(leaf) for leaf in jax.tree.leaves(tree)):
+            raise ValueError(
+                f"{name} is sharded over the mesh, but xs is not, expected both or none: "
+                "jax_lstm.parallel.shard_batch(xs, mesh)"
+            )
+
+
+def on_each_part(
+    run: Callable[..., Any], operands: list[jax.Array], axes: list[int | None], axes_out: list[int] | None
+) -> Any:
+    """`run(*operands)`, on each device separately where an explicit mesh shards the axes of `jax.vmap`.
+
+    Args:
+        run: the function of all operands.
+        operands: arrays.
+        axes: the axis of `jax.vmap` in each; None where it has none.
+        axes_out: the same for the outputs; None for the first axis of each.
+    """
+    found = [(one, axis) for one, axis in zip(operands, axes, strict=True) if axis is not None]
+    entries = {jax.typeof(one).sharding.spec[axis] for one, axis in found} - {None}
+    if not entries:
+        return run(*operands)
+    (entry,) = entries
+    mesh = jax.sharding.get_abstract_mesh()
+    specs = tuple(PartitionSpec() if axis is None else PartitionSpec(*(None,) * axis, entry) for axis in axes)
+    placed_operands = [_reshard(mesh, one, spec) for one, spec in zip(operands, specs, strict=True)]
+    if axes_out is None:
+        outs: Any = PartitionSpec(entry)
+    else:
+        outs = [PartitionSpec(*(None,) * axis, entry) for axis in axes_out]
+    names = set(entry if isinstance(entry, tuple) else (entry,))
+    mapped = jax.shard_map(
+        lambda *given: list(run(*given)), mesh=mesh, in_specs=specs, out_specs=outs, axis_names=names
+    )
+    return mapped(*placed_operands)
 
 
 def placed(xs: jax.Array) -> jax.Array:
@@ -56,9 +117,16 @@ def _batch_spec(xs: jax.Array) -> tuple[Any, tuple[Any, ...]]:
     if any(explicit):
         return mesh, explicit
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
-    if count and kinds.get(BATCH) == AxisType.Auto and xs.shape[1] % mesh.shape[BATCH] == 0:
-        return mesh, (BATCH, *(None,) * (count - 1))
-    return mesh, ()
+    if not count or kinds.get(BATCH) != AxisType.Auto or _is_vmapped_over(BATCH) or xs.shape[1] % mesh.shape[BATCH]:
+        return mesh, ()
+    return mesh, (BATCH, *(None,) * (count - 1))
+
+
+def _is_vmapped_over(name: str) -> bool:
+    """Whether an enclosing `jax.vmap(…, spmd_axis_name=name)` spreads an axis of its own over that mesh axis."""
+    from jax._src.core import get_axis_env  # there is no public way to ask
+
+    return name in get_axis_env().spmd_axis_names
 
 
 def _is_sharded(leaf: jax.Array) -> bool:
@@ -69,19 +137,14 @@ def _reshard(mesh: Any, leaf: jax.Array, spec: PartitionSpec) -> jax.Array:
     return jax.sharding.reshard(leaf, jax.sharding.NamedSharding(mesh, spec)) if jnp.ndim(leaf) else leaf
 
 
-def _alone(run: Callable[..., Any]) -> Callable[..., Any]:
-    """`run`, with parameters that vary over the devices as the batch does.
+def _with_equal_axes(*arguments: Any) -> Any:
+    """Arrays that inside `shard_map` all vary over the devices as the batch does.
 
-    Their gradients are then summed over the devices once, at the end, rather than in every step where they meet the
-    batch.
+    The gradients of the parameters are then summed over the devices once, at the end, rather than in every step where
+    they meet the batch.
     """
-
-    def alone(params: Params, shared: Shared, steps: Steps) -> Any:
-        # a zero that varies as the batch does; a sum, as there may be no rows to take one from
-        zero = jnp.zeros_like(steps.x).sum()
-        return run(jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), params), shared, steps)
-
-    return alone
+    axes = frozenset().union(*(varying_axes(leaf) for leaf in jax.tree.leaves(arguments)))
+    return jax.tree.map(partial(vary, axes=axes), arguments)
 
 
 def varying_axes(x: jax.Array) -> frozenset[Any]:
@@ -94,3 +157,9 @@ def vary(x: jax.Array, axes: frozenset[Any]) -> jax.Array:
     """The array as one that may differ over mesh axes inside `shard_map`."""
     missing = tuple(axes - varying_axes(x))
     return jax.lax.pcast(x, missing, to="varying") if missing else x
+
+
+def like(kind: jax.core.ShapedArray, shape: tuple[Any, ...], dtype: Any) -> jax.core.ShapedArray:
+    """The type of an array that is sharded over no axis, and varies inside `shard_map` as one of type `kind` does."""
+    sharding = kind.sharding.update(spec=PartitionSpec(*(None,) * len(shape)))
+    return kind.update(shape=shape, dtype=jnp.dtype(dtype), weak_type=False, sharding=sharding)

@@ -14,32 +14,30 @@ from jax_lstm._types import Carry, Params, Trace, Zoneout
 
 
 class Steps(NamedTuple):
-    """What differs from step to step; in a layer every array has a leading time axis, and None stands for what is not
-    used.
+    """What differs from step to step, None where it is not given; in a layer every array has a leading time axis.
 
     Args:
-        x: `(*batch, features)`, zero where the step is not valid.
-        valid: booleans `(*batch)`.
-        reset: booleans `(*batch)`.
-        zoneout: booleans `(*batch, out)` and `(*batch, hidden)`.
+        x: `(*batch, features)`.
+        mask: booleans `(*batch)`, true where the step is valid.
+        resets: booleans `(*batch)`, true where a reset comes before the step.
+        zoneout: booleans `(*batch, out)` and `(*batch, hidden)`, true where a unit keeps its previous state.
     """
 
     x: jax.Array
-    valid: jax.Array | None = None
-    reset: jax.Array | None = None
+    mask: jax.Array | None = None
+    resets: jax.Array | None = None
     zoneout: Zoneout | None = None
 
 
 class Shared(NamedTuple):
-    """What all steps share; None stands for what is not used.
+    """What all steps share, None where it is not given.
 
     Args:
         initial: the carry before the first step.
         recurrent_mask: `(*batch, out)`, a factor on the hidden state that the products see (variational dropout).
-        zoneout: the shares of the previous state that every unit keeps.
+        zoneout: the shares of the previous state that every unit keeps, scalars.
         reset_to: the carry that a reset puts back; zeros where None.
-        lengths: integers `(*batch)`, where `valid` says nothing more than they do, for schedules that skip what is not
-            valid.
+        lengths: integers `(*batch)`, the number of valid steps of each row; there is no mask then.
     """
 
     initial: Carry
@@ -54,42 +52,45 @@ def step(params: Params, shared: Shared, carry: Carry, now: Steps) -> tuple[Carr
     before, h_seen = begin_step(shared, carry, now)
     m, c, trace = update(params, products(params, now.x, h_seen), before.c)
     after = finish_step(shared, before, Carry(project(params, m), c), now)
-    cell_state = after.c[..., : params.hidden]  # what else a layer with exponential gates remembers comes after it
+    cell_state = after.c[..., : params.hidden]  # the normalizer and the stabilizer of exponential gates come after it
     trace = trace._replace(cell_state=cell_state, hidden_state=after.h)
-    return after, jax.tree.map(lambda value: zero_invalid(value, now.valid), trace)
+    return after, jax.tree.map(lambda value: zero_invalid(value, now.mask), trace)
 
 
 def begin_step(shared: Shared, carry: Carry, now: Steps) -> tuple[Carry, jax.Array]:
     """The carry that the step starts from, and the hidden state that its products see."""
-    carry = apply_reset(carry, now.reset, shared.reset_to)
-    return carry, carry.h if shared.recurrent_mask is None else carry.h * shared.recurrent_mask
+    carry = apply_reset(carry, now.resets, shared.reset_to)
+    if shared.recurrent_mask is None:
+        return carry, carry.h
+    return carry, carry.h * shared.recurrent_mask
 
 
 def finish_step(shared: Shared, before: Carry, after: Carry, now: Steps) -> Carry:
-    """The carry that the step passes on: the new one, as far as zoneout and the mask let it replace the previous
-    one.
-    """
-    return apply_mask(apply_zoneout(shared.zoneout, now.zoneout, before, after), now.valid, before)
+    """The carry that the step passes on: the new one, except where zoneout or the mask keeps the previous one."""
+    return apply_mask(apply_zoneout(shared.zoneout, now.zoneout, before, after), now.mask, before)
 
 
 def apply_reset(carry: Carry, reset: jax.Array | None, reset_to: Carry | None) -> Carry:
     """`reset_to`, or zeros, in the rows where `reset` is true."""
     if reset is None:
         return carry
-    return _choose(reset, jax.tree.map(jnp.zeros_like, carry) if reset_to is None else reset_to, carry)
+    if reset_to is None:
+        reset_to = jax.tree.map(jnp.zeros_like, carry)
+    return _choose(reset, reset_to, carry)
 
 
 def apply_zoneout(shares: Zoneout | None, keep: Zoneout | None, before: Carry, after: Carry) -> Carry:
-    """The new carry with the previous state of the units that `keep` is true for, or with a share of it for every
-    unit.
-    """
-    if keep is not None:
-        triples = zip(keep, before, after, strict=True)
-        after = Carry(*(new if flags is None else jnp.where(flags, old, new) for flags, old, new in triples))
-    if shares is not None:
-        triples = zip(shares, before, after, strict=True)
-        after = Carry(*(new if share is None else new + share * (old - new) for share, old, new in triples))
-    return after
+    """The new carry with the previous state of the units that `keep` is true for, or a share of it for every unit."""
+    h, c = after
+    if keep is not None and keep.hidden is not None:
+        h = jnp.where(keep.hidden, before.h, h)
+    if keep is not None and keep.cell is not None:
+        c = jnp.where(keep.cell, before.c, c)
+    if shares is not None and shares.hidden is not None:
+        h = h + shares.hidden * (before.h - h)
+    if shares is not None and shares.cell is not None:
+        c = c + shares.cell * (before.c - c)
+    return Carry(h, c)
 
 
 def apply_mask(after: Carry, valid: jax.Array | None, before: Carry) -> Carry:
@@ -103,10 +104,16 @@ def zero_invalid(value: jax.Array, valid: jax.Array | None) -> jax.Array:
     return value if valid is None else jnp.where(valid[..., None], value, jnp.zeros_like(value))
 
 
-def zero_padding(steps: Steps) -> Steps:
-    """The steps with inputs of zero where they are not valid, for schedules that compute those too."""
-    return steps._replace(x=zero_invalid(steps.x, steps.valid))
+def masked(shared: Shared, steps: Steps) -> tuple[Shared, Steps]:
+    """The same layer with a mask where it has lengths, and with inputs of zero where a step is not valid."""
+    if shared.lengths is not None:
+        times = jnp.arange(steps.x.shape[0], dtype=jnp.int32)
+        times = jnp.expand_dims(times, range(1, steps.x.ndim - 1))
+        steps = steps._replace(mask=times < shared.lengths[None])
+        shared = shared._replace(lengths=None)
+    return shared, steps._replace(x=zero_invalid(steps.x, steps.mask))
 
 
 def _choose(flags: jax.Array, yes: Carry, no: Carry) -> Carry:
-    return Carry(*(jnp.where(flags[..., None], a, b) for a, b in zip(yes, no, strict=True)))
+    flags = flags[..., None]
+    return Carry(jnp.where(flags, yes.h, no.h), jnp.where(flags, yes.c, no.c))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
+import numpy as np
 from jax import export
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float
+from jax_lstm._annotations import Array, Bool, Float
+from jax_lstm._repr import short_repr
 
 GATES = ("input", "forget", "candidate", "output")
 """The order of the gate blocks along the last axis of `w_x`, `w_h` and `b`: i, f, g, o. Coupled layers have no forget
@@ -30,6 +31,9 @@ class Carry(NamedTuple):
     h: Float[Array, "*batch out"]
     c: Float[Array, "*batch memory"]
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Coupled(NamedTuple):
     """Marks a layer whose forget gate is one minus its input gate (Greff et al. 2017); it holds no arrays."""
@@ -44,7 +48,7 @@ class Exponential(NamedTuple):
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class Clip:
-    """Static bounds: part of the tree's structure, not of its leaves, so that no optimiser touches them.
+    """Static bounds: part of the tree's structure, not of its leaves, so that no optimizer touches them.
 
     Args:
         cell: the cell state is clipped to ±`cell` after every update; None for no bound.
@@ -54,15 +58,22 @@ class Clip:
     cell: float | None = None
     gates: float | None = None
 
+    def __post_init__(self) -> None:
+        # NumPy's numbers are no JSON, which checkpoints and exported programs keep
+        for name in ("cell", "gates"):
+            value = getattr(self, name)
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
+
 
 class LayerNorm(NamedTuple):
-    """Scales and bias of a layer-normalised LSTM (Ba et al. 2016, equations 20 to 22), with 1e-5 added to the
+    """Scales and bias of a layer-normalized LSTM (Ba et al. 2016, equations 20 to 22), with 1e-5 added to the
     variances.
 
     Args:
-        scale_x: `(gates*hidden,)`, scales the normalised `x @ w_x`.
-        scale_h: `(gates*hidden,)`, scales the normalised `h @ w_h`; the bias of both is the layer's `b`.
-        scale_c: `(hidden,)`, scales the normalised cell state that the output sees.
+        scale_x: `(gates*hidden,)`, scales the normalized `x @ w_x`.
+        scale_h: `(gates*hidden,)`, scales the normalized `h @ w_h`; the bias of both is the layer's `b`.
+        scale_c: `(hidden,)`, scales the normalized cell state that the output sees.
         bias_c: `(hidden,)`, is added to it.
     """
 
@@ -70,6 +81,9 @@ class LayerNorm(NamedTuple):
     scale_h: Float[Array, " gates_hidden"]
     scale_c: Float[Array, " hidden"]
     bias_c: Float[Array, " hidden"]
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 class LSTMParams(NamedTuple):
@@ -82,7 +96,7 @@ class LSTMParams(NamedTuple):
         peephole: `(3, hidden)`, the cell's weights into i, f, o (Gers and Schmidhuber 2000); `(2, hidden)`, i and o,
             when coupled.
         projection: `(hidden, out)`, the recurrent projection (Sak et al. 2014).
-        norm: layer normalisation.
+        norm: layer normalization.
         coupled: `Coupled()` for a forget gate of one minus the input gate.
         clip: bounds on the cell state or on the pre-activations.
     """
@@ -95,6 +109,9 @@ class LSTMParams(NamedTuple):
     norm: LayerNorm | None = None
     coupled: Coupled | None = None
     clip: Clip | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def features(self) -> int:
@@ -127,6 +144,9 @@ class DiagonalParams(NamedTuple):
     coupled: Coupled | None = None
     clip: Clip | None = None
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
     @property
     def projection(self) -> None:
         """None: a diagonal recurrence has no projection."""
@@ -149,7 +169,7 @@ class DiagonalParams(NamedTuple):
 
 
 class BlockDiagonalParams(NamedTuple):
-    """The weights of an LSTM layer whose units form heads: each unit sees the hidden state of its own head alone.
+    """The weights of an LSTM layer whose units form heads: each unit sees only the hidden state of its own head.
 
     The fields are those of `LSTMParams`, but for `w_h (heads, hidden/heads, 4*hidden/heads)`, no projection, and
     `exponential=Exponential()` for the gates of an sLSTM. `w_h[k]` has the gate blocks of head k, which is made of
@@ -164,6 +184,9 @@ class BlockDiagonalParams(NamedTuple):
     coupled: Coupled | None = None
     clip: Clip | None = None
     exponential: Exponential | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def projection(self) -> None:
@@ -213,6 +236,9 @@ class Bidirectional(NamedTuple, Generic[T]):
     forward: T
     backward: T
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 Layer = Params | Bidirectional[Params]
 
@@ -225,6 +251,9 @@ class FinalCarries(NamedTuple):
 
     forward: Carry
     backward: Carry
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def directions(value: Any, name: str = "") -> list[tuple[str, Any]]:
@@ -251,6 +280,9 @@ class Trace(NamedTuple):
     output_gate: Float[Array, "*batch hidden"]
     hidden_state: Float[Array, "*batch out"]
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Zoneout(NamedTuple):
     """What zoneout keeps of the previous state (Krueger et al. 2017); None for nothing.
@@ -264,12 +296,18 @@ class Zoneout(NamedTuple):
     hidden: Bool[Array, "time *batch out"] | float | None
     cell: Bool[Array, "time *batch hidden"] | float | None
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Readout(NamedTuple):
     """A linear readout `y = h @ w + b`: `w (out, outputs)`, `b (outputs,)` or None."""
 
     w: Float[Array, "out outputs"]
     b: Float[Array, " outputs"] | None = None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 # so that a program of `jax.export` that takes or returns them can be written to a file

@@ -15,6 +15,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax_lstm import _checks
 from jax_lstm._sharding import BATCH
 
+__all__ = ["GPU_COMPILER_OPTIONS", "batch_mesh", "keep_freed_memory", "replicate", "shard_batch", "use_all_cores"]
+
 Tree = TypeVar("Tree")
 
 GPU_COMPILER_OPTIONS = {
@@ -116,12 +118,13 @@ def shard_batch(tree: Tree, mesh: Mesh | None = None, *, axis: int = 1) -> Tree:
     (7, 8, 3)
     """
     mesh = batch_mesh() if mesh is None else mesh
+    axis = _checks.check_size(axis, "axis", least=0)
     _checks.check_batch_axis(tree, axis, mesh.size)
     return _place(tree, mesh, PartitionSpec(*(None,) * axis, BATCH))
 
 
 def replicate(tree: Tree, mesh: Mesh | None = None) -> Tree:
-    """The arrays of a tree, whole on every device of the mesh: parameters, optimiser states.
+    """The arrays of a tree, whole on every device of the mesh: parameters, optimizer states.
 
     >>> import jax.numpy as jnp
     >>> replicate(jnp.ones(3)).shape
@@ -148,3 +151,8 @@ def _place(tree: Tree, mesh: Mesh, spec: PartitionSpec) -> Tree:
         return jax.make_array_from_callback(leaf.shape, sharding, np.asarray(leaf).__getitem__)
 
     return jax.tree.map(place, tree)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

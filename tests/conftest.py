@@ -15,7 +15,7 @@ if jaxlib.version.__version_info__ < (0, 11):
 
 import jax
 
-from jax_lstm.schedules import rules
+from jax_lstm.schedules import _plan
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -29,9 +29,9 @@ jax.config.update("jax_num_cpu_devices", 8)
 # a script that needs every framework, and what needs the compilers of accelerators, which .ci/accelerators runs
 collect_ignore = ["fixtures", "accelerators"]
 
-SHIPPED_CHUNK = rules.CHUNK
+SHIPPED_CHUNK = _plan.CHUNK
 # sixteen steps per chunk would make one chunk of most tests' sequences: with two they have several, and a rest
-rules.CHUNK = 2
+_plan.CHUNK = 2
 
 # the first example of a test compiles, hence no deadline; no database, so that a run leaves no files and depends on
 # none
@@ -72,9 +72,9 @@ def as_shipped():
     """The settings that a user has: the real size of a chunk, and all of LLVM's passes."""
     jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", False)
-    rules.CHUNK = SHIPPED_CHUNK
+    _plan.CHUNK = SHIPPED_CHUNK
     yield
-    rules.CHUNK = 2
+    _plan.CHUNK = 2
     jax.config.update("jax_disable_most_optimizations", True)
     jax.clear_caches()
 

@@ -20,7 +20,7 @@ LENGTHS = np.array([4, 6, 1], np.int32)
 
 
 def make(hidden=(HIDDEN,), seed=0, **options):
-    """A stack with every array random, so that none is as it was initialised."""
+    """A stack with every array random, so that none is as it was initialized."""
     generator = np.random.default_rng(seed)
     layers = init_network(jax.random.key(0), FEATURES, hidden, **options)
     return jax.tree.map(lambda leaf: jnp.asarray(generator.standard_normal(leaf.shape).astype(leaf.dtype)), layers)

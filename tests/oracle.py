@@ -86,8 +86,8 @@ def step(params, h, c, x) -> dict[str, np.ndarray]:
     z_x = x @ params.w_x
     z_h = recurrent(params.w_h, h)
     if params.norm is not None:
-        z_x = normalise(z_x) * params.norm.scale_x
-        z_h = normalise(z_h) * params.norm.scale_h
+        z_x = normalize(z_x) * params.norm.scale_x
+        z_h = normalize(z_h) * params.norm.scale_h
     z = z_x + z_h
     if params.b is not None:
         z = z + params.b
@@ -103,7 +103,7 @@ def step(params, h, c, x) -> dict[str, np.ndarray]:
     if params.clip is not None and params.clip.cell is not None:
         c = np.clip(c, -params.clip.cell, params.clip.cell)
     o = sigmoid(np.clip(next(blocks) + next(peepholes) * c, -bound, bound))
-    shown = c if params.norm is None else normalise(c) * params.norm.scale_c + params.norm.bias_c
+    shown = c if params.norm is None else normalize(c) * params.norm.scale_c + params.norm.bias_c
     h = o * np.tanh(shown)
     if params.projection is not None:
         h = h @ params.projection
@@ -142,7 +142,7 @@ def zone(keep, at, old, new):
     return np.array([was if stays else now for stays, was, now in zip(keep[at], old, new, strict=True)])
 
 
-def normalise(z):
+def normalize(z):
     """Mean zero and variance one over the units."""
     return (z - np.mean(z)) / np.sqrt(np.var(z) + 1e-5)
 

@@ -18,7 +18,7 @@ def peer(name: str):
     """The module `name`; without it the test is skipped by name, or fails where the environment variable CI is set."""
     if os.environ.get("CI"):
         return importlib.import_module(name)
-    return pytest.importorskip(name, reason=f"{name} is not installed: pip install 'jax_lstm[peers]'")
+    return pytest.importorskip(name, reason=f"{name} is not installed: pip install '.[peers]'")
 
 
 def lenient() -> ExitStack:

@@ -123,7 +123,7 @@ def structure(variant: str, features: int, hidden: int):
 
 
 def make_params(generator, variant: str, features: int, hidden: int, scale: float = 0.7):
-    """Parameters with every array drawn, so that no term of a variant is zero or one by its initialisation."""
+    """Parameters with every array drawn, so that no term of a variant is zero or one by its initialization."""
     return jax.tree.map(
         lambda leaf: scale * generator.standard_normal(leaf.shape), structure(variant, features, hidden)
     )

@@ -12,7 +12,7 @@ import pytest
 from strategies import VARIANTS, make_carry, make_params, usual_pairs
 
 from jax_lstm import lstm
-from jax_lstm.schedules import rules
+from jax_lstm.schedules import _plan
 
 pytestmark = pytest.mark.usefixtures("as_shipped")
 SCHEDULES = ("auto", "scan", "deferred", "chunked", "checkpointed")
@@ -32,7 +32,7 @@ def call(variant):
 
 
 def test_the_settings_are_those_that_are_shipped():
-    assert TIME > rules.CHUNK > 2
+    assert TIME > _plan.CHUNK > 2
     assert not jax.config.read("jax_disable_most_optimizations")
 
 

@@ -294,7 +294,7 @@ WRONG = {
         ValueError,
         "reset_to.h has shape (1, 3), expected (*batch, size) = (4, 3)",
     ),
-    # regularisers, and the schedule
+    # regularizers, and the schedule
     "a recurrent mask per step": (
         at(lstm, PARAMS, XS, recurrent_mask=jnp.ones((5, 4, 3))),
         ValueError,
@@ -511,7 +511,7 @@ WRONG = {
         ValueError,
         "mask has shape (4, 5), expected (time, *batch)",
     ),
-    # initialisers
+    # initializers
     "a number to begin with": (at(init, 0, 2, 3), TypeError, "key is 0, an int, expected one key: jax.random.key(0)"),
     "a number for a stack": (at(init_network, 0, 2, [3]), TypeError, "key is 0, an int, expected one key"),
     "two keys": (at(init, jax.random.split(KEY), 2, 3), TypeError, "key is an array of shape (2,), expected one key"),
@@ -559,7 +559,7 @@ WRONG = {
     "coupled exponential gates": (
         at(init, KEY, 2, 4, heads=2, exponential=True, coupled=True),
         ValueError,
-        "params has coupled beside exponential gates, expected one of the two",
+        "params has coupled and exponential gates, expected one of the two",
     ),
     "exponential gates as a plain layer": (
         at(dense, SLSTM),
@@ -644,7 +644,7 @@ WRONG = {
         ValueError,
         "gates['cell']: b has shape (3,), expected (2,)",
     ),
-    # regularisers by themselves
+    # regularizers by themselves
     "a dropout rate of one": (at(dropout_mask, KEY, 1.0, (3,)), ValueError, "rate is 1.0, expected a number in [0, 1)"),
     "a dropout mask of integers": (
         at(dropout_mask, KEY, 0.5, (3,), int),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from peers import peer
 
-from experiments.benchmark import fresh, pages, report, shapes, timing, uses
+from experiments.benchmark import fresh, pages, report, shapes, timing, uses, wide
 from experiments.benchmark.__main__ import RESULTS
 from experiments.benchmark.ours import draw, plain, spread
 from experiments.benchmark.peers import PEERS, WITHOUT_LENGTHS
+from jax_lstm import init
 
 MODULES = {"ONNX Runtime": "onnxruntime", "Flax linen": "flax", "Flax nnx": "flax"}
 WORK = [(name, ragged) for name in PEERS for ragged in (False, True) if not (ragged and name in WITHOUT_LENGTHS)]
@@ -26,6 +27,33 @@ def test_a_peer_does_the_same_work(name, ragged):
         ours, theirs = plain(work), PEERS[name](work)
         for what, call in theirs.items():
             timing.refuse_unequal({"jax_lstm": ours[what](), name: call()}, work.valid if what == "forward" else None)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_peer_does_the_same_work_on_a_stack(name, bidirectional):
+    peer(name)
+    work = wide._draw_stack(wide.Stack(shapes.Shape(2, 5, 3, 4), 2, bidirectional))
+    ours, theirs = wide._network(work), {"torch": wide._torch, "onnxruntime": wide._onnxruntime}[name](work)
+    for what, call in theirs.items():
+        if what != "last":
+            timing.refuse_unequal({"jax_lstm": ours[what](), name: call()})
+
+
+def test_multiply_adds_are_those_of_the_matrices():
+    plain = init(jax.random.key(0), 3, 8)
+    assert wide._multiply_adds(plain) == 4 * 8 * (3 + 8)
+    assert wide._multiply_adds(init(jax.random.key(0), 3, 8, heads=2)) == 4 * 8 * (3 + 4)
+    assert wide._multiply_adds(init(jax.random.key(0), 3, 8, diagonal=True)) == 4 * 8 * 3
+    assert wide._multiply_adds(init(jax.random.key(0), 3, 8, projection=2)) == 4 * 8 * (3 + 2) + 8 * 2
+
+
+def test_a_variant_is_judged_per_multiply_add():
+    times = {"plain": 2.0, "variant": 3.0}
+    row = {"variant": "halves", "schedule": "native", "multiply-adds": 0.5, "forward": times, "gradient": times}
+    text = "\n".join(report._variants({"sizes": [1, 2, 3, 4], "variants": [row]}))
+    assert "| halves | native | 0.5 | 3 | 3 | 3 | 3 |" in text
 
 
 def test_the_mesh_does_the_same_work():
@@ -89,8 +117,8 @@ def test_the_results_are_kept_as_they_were_measured(tmp_path):
 
 def test_a_page_has_ours_beside_one_other():
     row = "| small (32, 100, 8, 64) | 2 / 3 | 2 / 3 | 5 / 12.5 |"
-    assert row in pages.beside("torch", "`torch.nn.LSTM`", results())
-    assert "takes this many times our time: 1.5 forward, 1.5 gradient" in pages.overview(results())
+    assert row in pages.compared("torch", "`torch.nn.LSTM`", results())
+    assert "1.5× faster forward and 1.5× faster gradient" in pages.overview(results())
     with pytest.raises(ValueError, match="a page without the lines <!-- results -->"):
         pages.filled("no marks", "table")
 

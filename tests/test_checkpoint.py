@@ -77,6 +77,17 @@ def test_a_file_says_what_it_is_to_any_reader(tmp_path, shapes):
     assert stored["sha256"] == hashlib.sha256(whole).hexdigest()
 
 
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    """Twenty times, as the order that safetensors gives metadata is random."""
+    layer = filled(jax.eval_shape(partial(init, jax.random.key(0), 3, 4)), "float32")
+    written = set()
+    for _ in range(20):
+        save(tmp_path / "a", (layer,), metadata={"note": "naïve \u2028 \x7f \t 中", "n": 1.5})
+        written.add((tmp_path / "a").read_bytes())
+    assert len(written) == 1
+    assert load(tmp_path / "a").metadata["note"] == "naïve \u2028 \x7f \t 中"
+
+
 def test_a_template_gives_arrays_where_its_own_are(tmp_path):
     layers = (init(jax.random.key(0), 3, 4),)
     save(tmp_path / "a.safetensors", layers)

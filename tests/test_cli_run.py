@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import oracle
@@ -143,7 +145,7 @@ FILES = {
         (["1", "--gates", "short.json"], "short.json: 'cell' is [1, 2], expected [W, U, b], three finite numbers"),
         (["1", "--gates", "text.json"], "text.json: 'cell' is [1, '2', 3], expected [W, U, b]"),
         (["1", "--gates", "nan.json"], "nan.json: 'cell' is [1, nan, 3], expected [W, U, b]"),
-        (["1", "--plot", "absent/gates.png"], "No such file or directory"),
+        (["1", "--plot", "absent/gates.png"], "there is no folder"),
         (["1", "--plot", "gates.xyz"], "xyz"),
     ],
 )
@@ -175,3 +177,23 @@ def test_a_wrong_option_too(capsys, arguments, message):
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+def test_ctrl_c_while_jax_is_loaded_ends_the_program_in_one_line(tmp_path):
+    """A module that has the name of JAX interrupts the process that imports it."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    # a shell in the background lets its children ignore the signal
+    code = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    code += "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    for command in (["-m", "jax_lstm", "run", "1"], ["-c", "import jax_lstm_command as m; raise SystemExit(m.main())"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command],
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (130, "jax-lstm: stopped\n")

@@ -1,4 +1,4 @@
-"""One compilation for each shape and set of options; values, keys and carries are arguments and never compile anew."""
+"""One compilation for each shape and set of options; values, keys and carries are arguments and never compile again."""
 
 import jax
 import jax.numpy as jnp

@@ -10,7 +10,7 @@ import pytest
 from jax.experimental import rnn
 
 from jax_lstm import Carry, explain_schedule, init, init_network, lstm, network, zero_carries
-from jax_lstm.schedules import SCHEDULES
+from jax_lstm.schedules import SCHEDULES, register
 from jax_lstm.schedules.kernels import cudnn
 from jax_lstm.schedules.problem import Problem
 
@@ -45,8 +45,15 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(rnn, "lstm_fwd", forward)
     monkeypatch.setattr(rnn, "lstm_bwd", backward)
-    monkeypatch.setitem(SCHEDULES, "cudnn", SCHEDULES["cudnn"]._replace(unsupported=lambda problem: None))
-    return asked
+    for name, operation in (("CUDNN", cudnn.CUDNN), ("STACKS", cudnn.STACKS)):
+        here = jax.tree.map(
+            lambda one: one._replace(runs_on=None), operation, is_leaf=lambda one: hasattr(one, "runs_on")
+        )
+        monkeypatch.setattr(cudnn, name, here)
+    before = SCHEDULES["cudnn"]
+    register("cudnn", before._replace(unsupported=lambda problem: None))
+    yield asked
+    register("cudnn", before)
 
 
 def loss(arrays, fixed, schedule):
@@ -219,21 +226,38 @@ def test_second_derivatives_of_a_stack():
     same(twice("cudnn"), twice("scan"))
 
 
-def test_a_stack_has_no_forward_mode():
+def test_forward_mode_of_a_layer_and_of_a_stack():
     layers, _ = stack([HIDDEN] * 2)
-    with pytest.raises(TypeError, match=r'^schedule="cudnn" has no forward mode'):
-        jax.jvp(lambda xs: network(layers, xs, schedule="cudnn")[1], (XS,), (XS,))
+
+    def along(schedule):
+        def run(xs):
+            return lstm(PARAMS, xs, schedule=schedule)[1], network(layers, xs, schedule=schedule)[1]
+
+        return jax.jvp(run, (XS,), (XS,))
+
+    same(along("cudnn"), along("scan"))
 
 
 PLAIN = Problem(
-    10, (4, 2), 3, 32, 32, jnp.dtype("float32"), "gpu", frozenset({"no bias"}), frozenset({"lengths"}), True
+    time=10,
+    batch=(4, 2),
+    features=3,
+    hidden=32,
+    out=32,
+    dtype=jnp.dtype("float32"),
+    platform="gpu",
+    kind="LSTMParams",
+    fields=frozenset({"w_x", "w_h"}),
+    options=frozenset({"lengths"}),
+    reverse=True,
 )
 REFUSED = {
     "is a call of cuDNN, and the platform is tpu": {"platform": "tpu"},
-    "is the plain LSTM, without projection": {"variant": frozenset({"projection", "no bias"})},
-    "knows lengths and nothing else, no mask, resets": {"options": frozenset({"mask", "resets"})},
+    "supports the plain LSTM with lengths, but not projection": {"fields": frozenset({"w_x", "projection"})},
+    "supports the plain LSTM with lengths, but not DiagonalParams": {"kind": "DiagonalParams"},
+    "supports the plain LSTM with lengths, but not mask, resets": {"options": frozenset({"mask", "resets"})},
     "computes in float32, not in bfloat16": {"dtype": jnp.dtype("bfloat16")},
-    "asks for its workspace when it is traced, and the batch is symbolic": {"batch": ("rows",)},
+    "asks for its workspace when it is traced, and a size is symbolic": {"batch": ("rows",)},
 }
 
 
@@ -246,7 +270,7 @@ def test_what_it_cannot_run_it_refuses_by_name(monkeypatch, reason):
 
 
 def test_it_is_asked_for_by_name_and_only_on_a_gpu(monkeypatch):
-    monkeypatch.undo()
+    register("cudnn", SCHEDULES["cudnn"]._replace(unsupported=cudnn.unsupported))
     with pytest.raises(ValueError, match=r'^schedule="cudnn" is a call of cuDNN, and the platform is cpu'):
         lstm(PARAMS, XS[:5], schedule="cudnn")
     monkeypatch.setattr(cudnn, "PLUGINS", ("jax",))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from quick_runs import quick_run
 
 from experiments.memory_task import __main__, ppo
 from experiments.memory_task.policy import POLICIES
@@ -107,9 +108,9 @@ def standard_promotion():
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("standard_promotion")
 def test_the_quick_form_writes_what_it_prints(tmp_path, capsys):
-    __main__.main(["--quick", "--out", str(tmp_path)])
-    assert (tmp_path / "results.md").read_text() in capsys.readouterr().out
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    results = quick_run(__main__.main, tmp_path)
+    assert (results / "results.md").read_text() in capsys.readouterr().out
+    assert (results / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.exhaustive

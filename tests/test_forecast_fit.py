@@ -1,11 +1,11 @@
-"""Fitting to a panel, files, and evaluation at rolling origins."""
+"""Fitting to a panel, files, and evaluation at rolling cutoffs."""
 
 import jax
 import numpy as np
 import pytest
 
 from jax_lstm import forecast
-from jax_lstm.forecast import _fit, _predict
+from jax_lstm.forecast import _calibrate, _fit
 
 KEY = jax.random.key(0)
 OPTIONS = {"key": KEY, "effort": "quick", "progress": False}
@@ -38,98 +38,111 @@ def fit_briefly(panel):
 @pytest.mark.exhaustive
 def test_a_fitted_model_forecasts_series_that_it_never_saw_better(model):
     assert "trained further" in model.report
-    assert model.season == (1,)
     series = [saw(70, seed) for seed in range(100, 108)]
     panel = forecast.panel([one[:-6] for one in series], season=1)
     actuals = np.stack([one[-6:] for one in series])
-    with_model, without = (np.stack(forecast.predict(panel, 6, model=one).centre) for one in (model, None))
+    with_model, without = (np.stack(forecast.predict(panel, 6, model=one).forecast) for one in (model, None))
     assert np.abs(with_model - actuals).mean() < 0.9 * np.abs(without - actuals).mean()
 
 
 @pytest.mark.exhaustive
 def test_the_same_key_gives_the_same_model_and_a_file_gives_it_back(panel, model, tmp_path):
     again = fit_briefly(panel)
-    jax.tree.map(np.testing.assert_array_equal, again.tuned[1].network, model.tuned[1].network)
+    jax.tree.map(np.testing.assert_array_equal, again.networks, model.networks)
     path = tmp_path / "model.safetensors"
     forecast.save(path, model._replace(about={"column": "y"}))
     loaded = forecast.load(path)
     assert loaded.about == {"column": "y"}
-    assert (loaded.horizon, loaded.report, loaded.season) == (model.horizon, model.report, model.season)
+    assert (loaded.horizon, loaded.report) == (model.horizon, model.report)
     for one, other in zip(
-        forecast.predict(panel, 6, model=model).centre, forecast.predict(panel, 6, model=loaded).centre, strict=True
+        forecast.predict(panel, 6, model=model).forecast, forecast.predict(panel, 6, model=loaded).forecast, strict=True
     ):
         np.testing.assert_array_equal(one, other)
 
 
-def test_files_that_hold_no_forecaster_are_refused(tmp_path):
+def test_files_that_hold_no_model_are_refused(tmp_path):
     for name, data in (("empty", b""), ("text", b"x" * 100), ("short", (100).to_bytes(8, "little") + b"{}")):
         path = tmp_path / name
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=f"{name} holds no forecaster, or is damaged: make one with jax-lstm fit"):
+        with pytest.raises(ValueError, match=name):
             forecast.load(path)
 
 
-def test_the_network_that_is_judged_learns_nothing_that_is_held_back(panel):
-    def lesson(given):
-        group = _predict.gather(given.series, 1, 6)
-        return _fit._lesson(_fit.Task(group, None, held=12), np.arange(8))
+def test_a_damaged_model_is_refused_by_name(tmp_path):
+    from jax_lstm.checkpoint import Content, load_arrays, save_arrays
 
+    path, kind = tmp_path / "model.safetensors", {"kind": "jax_lstm.forecast", "version": 2}
+    forecast.save(path, forecast.calibrate([saw(60, 1)], 4, season=1))
+    data = bytearray(path.read_bytes())
+    data[-500:-400] = bytes(100)
+    (tmp_path / "flipped").write_bytes(data)
+    facts, arrays = load_arrays(path, **kind)
+    less = {name: array for name, array in arrays.items() if name != "widths.w_in"}
+    bent = arrays | {"combiner.w_in": arrays["combiner.w_in"][:, :-1]}
+    save_arrays(tmp_path / "less", Content(facts, less), **kind)
+    save_arrays(tmp_path / "bent", Content(facts, bent), **kind)
+    save_arrays(tmp_path / "other", Content(facts | {"levels": [0.5]}, arrays), **kind)
+    save_arrays(tmp_path / "newer", Content(facts, arrays), kind=kind["kind"], version=99)
+    for name, said in (
+        ("flipped", "flipped"),
+        ("less", "has no array 'widths.w_in'"),
+        ("bent", "shapes do not fit each other"),
+        ("other", "a model of another design"),
+        ("newer", "version"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            forecast.load(tmp_path / name)
+
+
+def test_training_sees_nothing_that_is_held_back(panel):
     changed = panel._replace(series=tuple(np.r_[one[:-12], one[-12:] * 1.5] for one in panel.series))
-    before, after = lesson(panel), lesson(changed)
-    learnt = ~np.isnan(before.early.y)
-    assert 0 < learnt.sum() < (~np.isnan(before.final.y)).sum()
-    rows = learnt.any(axis=2)
-    np.testing.assert_allclose(before.early.y[learnt], after.early.y[learnt], atol=1e-3)
-    np.testing.assert_allclose(before.early.x[rows], after.early.x[rows], atol=1e-3)
+    before, after = (_fit._lesson(_fit._cut_back(one, 12), "short") for one in (panel, changed))
+    jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
-@pytest.mark.exhaustive
-@pytest.mark.exhaustive
-def test_all_windows_say_how_much_is_the_networks_and_those_held_back_which_one(panel, monkeypatch):
-    said, plain = [], _fit.calibrate
-
-    def spy(backtest, prior):
-        found = plain(backtest, prior)
-        said.append((backtest.origins, prior, found[0]))
-        return found
-
-    monkeypatch.setattr(_fit, "calibrate", spy)
-    assert "trained further" in fit_briefly(panel).report
-    (origins, _, whole), (held_back, prior, _) = said
-    assert len(origins) > len(held_back) > 1
-    assert held_back == tuple(back for back in origins if back <= 12)
-    share = dict(zip(whole.methods, whole.shares, strict=True))
-    assert prior["lstm"] + prior["tuned"] == pytest.approx(share["lstm"])
-    assert prior["theta"] == pytest.approx(share["theta"])
-    assert share["lstm"] != _predict.PRIOR["short"]["lstm"]
+def test_what_a_network_is_judged_by_lies_in_the_window_that_chooses(panel):
+    judged = _fit._judged(_fit._cut_back(panel, 6), "short", 6)
+    known = ~np.isnan(judged.y[:, :8])
+    rows, _, steps = np.nonzero(known)
+    assert (rows + steps + 1).min() == len(judged.y) - 6
+    assert (rows + steps + 1).max() == len(judged.y) - 1
 
 
-def test_inputs_are_used():
+def test_calibration_makes_intervals_hold_what_they_say():
     rng = np.random.default_rng(0)
-    series, future = [], []
-    for _ in range(6):
-        given = rng.normal(0, 1, (90, 1))
-        future.append(given)
-        series.append(50 + 8 * given[:84, 0] + rng.normal(0, 0.3, 84))
-    panel = forecast.panel([one[:80] for one in series], season=1, future=future, past=[one[:80] for one in future])
-    model = forecast.fit(panel, 4, key=KEY, effort="thorough", progress=False)
-    actuals = np.stack([one[80:84] for one in series])
-    with_inputs = np.stack(forecast.predict(panel, 4, model=model).centre)
-    without = np.stack(forecast.predict(panel._replace(past=None, future=None), 4).centre)
-    assert np.abs(with_inputs - actuals).mean() < 0.7 * np.abs(without - actuals).mean()
-    with pytest.raises(ValueError, match="the panel has 0 past inputs, but the model was fitted with 1"):
-        forecast.predict(panel._replace(past=None), 4, model=model)
+    walks = [100 + np.cumsum(rng.standard_t(2.2, 60)) for _ in range(120)]
+    model = forecast.calibrate([one[:-5] for one in walks], 5, season=1)
+    made = forecast.predict([one[:-5] for one in walks], 5, season=1, model=model)
+    actual = np.stack([one[-5:] for one in walks])
+    for level in (0.8, 0.95):
+        held = np.mean((actual >= np.stack(made.lower[level])) & (actual <= np.stack(made.upper[level])))
+        assert held == pytest.approx(level, abs=0.06)
+
+
+def test_the_windows_of_a_calibration_do_not_overlap():
+    panel = forecast.panel([saw(60, 1), saw(13, 2)], season=1)
+    found = _calibrate.relative_errors(panel, 5, forecast.calibrate(panel, 5))
+    assert len(found) == 4 + 1  # of the short series one window has enough before it
+
+
+def test_no_series_is_long_enough_to_calibrate():
+    with pytest.raises(ValueError, match="the longest series has 9 values, expected at least 14 to calibrate 6 steps"):
+        forecast.calibrate([np.arange(9.0)], 6, season=1)
+
+
+@pytest.mark.exhaustive
+def test_random_walks_are_trained_on_no_more_often_than_by_chance():
+    accepted = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        walks = [100 + np.cumsum(rng.normal(0, 1, 60)) for _ in range(20)]
+        accepted += "trained further" in forecast.fit(walks, 6, season=1, **OPTIONS).report
+    assert accepted <= 2
 
 
 def test_a_series_too_short_to_train_on_gets_the_package_s_weights():
     model = forecast.fit(forecast.panel([np.arange(5.0)], season=4), 3, **OPTIONS)
-    assert model.report == "too short to train on: the package's weights as they are"
-
-
-def test_one_horizon_held_back_is_too_little_to_train_by():
-    said = [forecast.fit(forecast.panel([saw(count, 1)], season=1), 6, **OPTIONS).report for count in (25, 26)]
-    assert said[0] == "too short to train on: the package's weights as they are"
-    assert "too short" not in said[1]
+    assert model.report.startswith("too short to train on: the networks stay as they are")
 
 
 def test_refusals_of_fit(panel):
@@ -141,16 +154,16 @@ def test_an_evaluation_is_what_it_says():
     rng = np.random.default_rng(0)
     series = [10 + np.cumsum(rng.normal(0, 1, rows)) for rows in (40, 9, 60)]
     series[2][50] = np.nan
-    found = forecast.evaluate(forecast.panel([*series, [1.0, 2.0]], season=1), 6, origins=3)
-    assert found.origins[0] == (30, 32, 34)
-    assert found.origins[1] == (3,)
-    assert found.origins[3] == ()
+    found = forecast.evaluate(forecast.panel([*series, [1.0, 2.0]], season=1), 6, cutoffs=3)
+    assert found.cutoffs[0] == (30, 32, 34)
+    assert found.cutoffs[1] == (3,)
+    assert found.cutoffs[3] == ()
     assert "1 series are too short to test 6 steps ahead" in found.warnings[0]
     for place in (0, 2):
         errors, units = [], []
-        for origin in found.origins[place]:
-            known = series[place][:origin]
-            errors.append(np.abs(series[place][origin : origin + 6] - known[~np.isnan(known)][-1]))
+        for cutoff in found.cutoffs[place]:
+            known = series[place][:cutoff]
+            errors.append(np.abs(series[place][cutoff : cutoff + 6] - known[~np.isnan(known)][-1]))
             units.append(np.nanmean(np.abs(np.diff(known))))
         assert found.by_series["naive"]["MAE"][place] == pytest.approx(np.nanmean(errors))
         assert found.by_series["naive"]["MASE"][place] == pytest.approx(
@@ -158,23 +171,23 @@ def test_an_evaluation_is_what_it_says():
         )
     assert np.isnan(found.by_series["naive"]["MAE"][3])
     assert found.scores["naive"]["MAE"] == pytest.approx(np.nanmean(found.by_series["naive"]["MAE"]))
-    assert found.verdict.startswith(("no different", "better", "worse"))
+    assert found.verdict.startswith(("no clear winner", "better", "worse"))
     assert set(found.coverage) == {0.8, 0.95}
 
 
-def test_an_origin_within_the_first_season_compares_with_the_right_values():
+def test_a_cutoff_within_the_first_season_compares_with_the_right_values():
     series = np.r_[5.0, 7, 9, 11, 13, 15, 17, 19]
-    found = forecast.evaluate(forecast.panel(series, season=12), 3, origins=1)
-    assert found.origins == ((5,),)
+    found = forecast.evaluate(forecast.panel(series, season=12), 3, cutoffs=1)
+    assert found.cutoffs == ((5,),)
     # no season is known yet: the seasonal naive forecast is the last value
     assert found.by_series["seasonal naive"]["MAE"][0] == pytest.approx(np.mean([2, 4, 6]))
 
 
 def test_noise_is_no_different_from_a_simple_method_and_zeros_are_not_compared():
     rng = np.random.default_rng(1)
-    noise = forecast.evaluate(forecast.panel([100 + rng.normal(0, 1, 50) for _ in range(4)], season=1), 4, origins=6)
-    assert noise.verdict.startswith("no different")
-    exact = forecast.evaluate(forecast.panel(np.full(40, 3.0), season=4), 4, origins=4)
+    noise = forecast.evaluate(forecast.panel([100 + rng.normal(0, 1, 50) for _ in range(4)], season=1), 4, cutoffs=6)
+    assert noise.verdict.startswith("no clear winner")
+    exact = forecast.evaluate(forecast.panel(np.full(40, 3.0), season=4), 4, cutoffs=4)
     assert "are both exact: there is nothing to compare" in exact.verdict
     assert np.isnan(exact.scores["combined"]["MASE"])
 
@@ -183,9 +196,9 @@ def test_intervals_far_off_are_warned_of():
     rng = np.random.default_rng(0)
     calm = rng.normal(0, 0.01, (60, 30)).cumsum(axis=0) + 100
     calm[40:] += rng.normal(0, 30, (20, 30))
-    found = forecast.evaluate(forecast.panel(calm, season=1), 5, origins=1, step=1, levels=[0.8])
+    found = forecast.evaluate(forecast.panel(calm, season=1), 5, cutoffs=1, step=1, levels=[0.8])
     early = forecast.panel(calm[:45], season=1)
-    found = forecast.evaluate(early, 5, origins=1, levels=[0.8])
+    found = forecast.evaluate(early, 5, cutoffs=1, levels=[0.8])
     assert any("the 80% interval held" in said and "too narrow" in said for said in found.warnings)
 
 
@@ -193,5 +206,5 @@ def test_refusals_of_evaluate():
     panel = forecast.panel(np.arange(8.0), season=1)
     with pytest.raises(ValueError, match="the longest series has 8 values, expected at least 10 to test 7 steps ahead"):
         forecast.evaluate(panel, 7)
-    with pytest.raises(ValueError, match="origins is 0"):
-        forecast.evaluate(panel, 2, origins=0)
+    with pytest.raises(ValueError, match="cutoffs is 0"):
+        forecast.evaluate(panel, 2, cutoffs=0)

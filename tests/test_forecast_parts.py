@@ -4,8 +4,17 @@ import jax
 import numpy as np
 import pytest
 
-from jax_lstm.forecast import _combine, _features, _model, _network, _predict, _season, _theta, _transform, _windows
-from jax_lstm.forecast._methods import Backtest
+from jax_lstm.forecast import (
+    _backtest,
+    _features,
+    _network,
+    _pattern,
+    _transform,
+    _weights,
+    _windows,
+    training,
+)
+from jax_lstm.forecast.methods import NAMES, _theta, candidates
 
 DESIGN = _features.Design(window=6, horizon=4, context=20, fading=0.5, drift=0.3)
 
@@ -52,7 +61,7 @@ def test_the_seasonal_pattern_is_found_and_noise_is_not_taken_for_one():
     values = np.concatenate(
         [0.3 * at + pattern[at % 4] + rng.normal(0, 0.05, (80, 1)), rng.normal(0, 1, (80, 40))], axis=1
     )
-    *_, last = _season.factors(values, np.ones(values.shape, bool), 4, 1)
+    *_, last = _pattern.factors(values, np.ones(values.shape, bool), 4, 1)
     np.testing.assert_allclose(last.pattern[:, 0], pattern, atol=0.1)
     assert last.strength[0] > 0.99
     assert np.median(last.strength[1:]) < 0.6
@@ -60,8 +69,8 @@ def test_the_seasonal_pattern_is_found_and_noise_is_not_taken_for_one():
 
 def test_gaps_are_filled_from_the_season_before():
     values = np.array([1.0, 2, 3, 4, np.nan, 6, np.nan, np.nan])[:, None]
-    assert _season.fill(values, 4)[:, 0].tolist() == [1, 2, 3, 4, 1, 6, 3, 4]
-    assert _season.fill(values, 1)[:, 0].tolist() == [1, 2, 3, 4, 4, 6, 6, 6]
+    assert _pattern.fill(values, 4)[:, 0].tolist() == [1, 2, 3, 4, 1, 6, 3, 4]
+    assert _pattern.fill(values, 1)[:, 0].tolist() == [1, 2, 3, 4, 4, 6, 6, 6]
 
 
 def theta_by_hand(y, alpha, theta, first, horizon):
@@ -88,7 +97,7 @@ def test_theta_is_its_recursion_at_the_least_squared_error(seed):
     rng = np.random.default_rng(seed)
     y = 1 + np.cumsum(rng.normal(0.02, 0.05, 40)) + rng.normal(0, 0.03, 40)
     padded = np.r_[np.full(7, np.nan), y][:, None]
-    found = _theta.theta(padded, horizon=6, prior=0)
+    found = _theta.fit_theta(padded, horizon=6, prior=0)
     alpha, theta, first = (float(leaf[0]) for leaf in (found.alpha, found.theta, found.first_level))
     forecasts, errors = theta_by_hand(y, alpha, theta, first, 6)
     np.testing.assert_allclose(found.forecasts[:, 0], forecasts, atol=2e-3)
@@ -114,23 +123,19 @@ def test_theta_is_drawn_towards_two_as_by_a_prior(rows):
     columns = np.stack([none - errors(1.0, 0.0), none - errors(0.0, 1.0)], axis=1)
     strength = _theta.PRIOR / rows * np.sqrt(np.sum(columns[:, 1] ** 2))
     expected = np.linalg.lstsq(np.vstack([columns, [0, strength]]), np.r_[none, strength / 2], rcond=None)[0]
-    found = _theta.theta(y[:, None], horizon=1, alphas=[alpha])
+    found = _theta.fit_theta(y[:, None], horizon=1, alphas=[alpha])
     np.testing.assert_allclose([found.first_level[0], 1 - 1 / found.theta[0]], expected, rtol=2e-3)
-    assert abs(1 - 1 / _theta.theta(y[:, None], horizon=1, alphas=[alpha], prior=0).theta[0] - expected[1]) > 0.02
+    assert abs(1 - 1 / _theta.fit_theta(y[:, None], horizon=1, alphas=[alpha], prior=0).theta[0] - expected[1]) > 0.02
 
 
-def test_theta_of_many_series_is_that_of_few():
+def test_theta_of_a_series_does_not_depend_on_rows_before_it():
     rng = np.random.default_rng(5)
-    y = 1 + np.cumsum(rng.normal(0.02, 0.05, (32, _theta.FEW + 1)), axis=0)
-    y[:7, ::2] = np.nan
+    y = 1 + np.cumsum(rng.normal(0.02, 0.05, (32, 9)), axis=0)
+    y[:7] = np.nan
     known = rng.random(y.shape) > 0.1
-    many = _theta.theta(y, horizon=4, known=known)
-    for part in (slice(0, 5), slice(60, None)):
-        few = _theta.theta(y[:, part], horizon=4, known=known[:, part])
-        np.testing.assert_allclose(few.forecasts, many.forecasts[:, part], rtol=1e-5)
-        np.testing.assert_array_equal(few.alpha, many.alpha[part])
-    padding_left_out = _theta.theta(y[7:, :1], horizon=4, known=known[7:, :1])
-    np.testing.assert_allclose(padding_left_out.first_level, many.first_level[:1], rtol=1e-5)
+    padded, bare = (_theta.fit_theta(y[rows:], horizon=4, known=known[rows:]) for rows in (0, 7))
+    np.testing.assert_allclose(padded.forecasts, bare.forecasts, rtol=1e-5)
+    np.testing.assert_array_equal(padded.alpha, bare.alpha)
 
 
 # statsforecast 2.1.1, which needs an older pandas and so an environment of its own:
@@ -147,7 +152,7 @@ def test_theta_is_that_of_statsforecast():
     for rows, expected in STATSFORECAST.items():
         y = 30 + np.cumsum(rng.normal(0.3, 1, rows)) + rng.normal(0, 1, rows)
         alphas = np.linspace(0.1, 0.99, 90)
-        found = _theta.theta(y[:, None] / y.mean(), horizon=8, alphas=alphas, prior=0).forecasts[:, 0] * y.mean()
+        found = _theta.fit_theta(y[:, None] / y.mean(), horizon=8, alphas=alphas, prior=0).forecasts[:, 0] * y.mean()
         np.testing.assert_allclose(found, expected, rtol=0.02)
 
 
@@ -160,94 +165,98 @@ def test_transformed_values_come_back():
     assert np.isfinite(_transform.restore(np.full((1, 4), 1e3), units)).all()
 
 
-def backtest(errors_of_a, errors_of_b, origins=6, count=40, horizon=4, seed=0):
-    rng = np.random.default_rng(seed)
-    shape = (origins + 1, count, horizon)
-    actuals = rng.normal(0, 1, shape)
-    centres = {name: actuals + rng.normal(0, size, shape) for name, size in (("a", errors_of_a), ("b", errors_of_b))}
-    offsets = np.ones((4, *shape)) * np.array([2.0, 1, 1, 2])[:, None, None, None]
-    return Backtest(tuple(range(0, 2 * (origins + 1), 2)), centres, offsets, actuals, np.ones(shape[:2]))
+def test_a_backtest_knows_nothing_that_comes_after_a_cutoff():
+    values = series(rows=96, season=12)
+    changed = values.copy()
+    changed[90:] += 3
+    networks, logs = training.packaged().networks, np.array([True, False, True])
+    before, after = (_backtest.backtest(one, logs, (12,), 6, networks) for one in (values, changed))
+    assert before.candidates == candidates((12,))
+    cutoffs = _backtest.cutoffs_of(6, (12,), 96)[1:]
+    early = [place for place, back in enumerate(cutoffs) if back >= 6]
+    np.testing.assert_array_equal(before.earlier[:, early], after.earlier[:, early])
+    assert not np.array_equal(before.ahead, after.ahead)
+    for place, back in enumerate(cutoffs[:3]):
+        rows = slice(96 - back, min(96 - back + 6, 96))
+        np.testing.assert_array_equal(before.actuals[place][:, : rows.stop - rows.start], values[rows].T)
 
 
-def test_a_backtest_since_some_rows_is_that_of_its_origins():
-    whole = backtest(0.1, 1.0)
-    found = whole.since(5)
-    assert found.origins == (0, 2, 4)
-    np.testing.assert_array_equal(found.centres["b"], whole.centres["b"][:3])
-    np.testing.assert_array_equal(found.offsets, whole.offsets[:, :3])
-    np.testing.assert_array_equal(found.actuals, whole.actuals[:3])
-    assert len(found.unit) == 3
+def test_the_forecast_of_a_cutoff_is_that_of_the_series_that_ends_there():
+    values = series(rows=96, season=12)
+    networks, logs = training.packaged().networks, np.ones(3, bool)
+    whole = _backtest.backtest(values, logs, (12,), 6, networks)
+    cutoffs = _backtest.cutoffs_of(6, (12,), 96)[1:]
+    padded = np.concatenate([np.full((cutoffs[0], 3), np.nan), values[: -cutoffs[0]]])
+    short = _backtest.backtest(padded, logs, (12,), 6, networks)
+    for place, one in enumerate(whole.candidates):
+        np.testing.assert_allclose(whole.earlier[place, 0], short.ahead[place], rtol=1e-3, atol=1e-3, err_msg=str(one))
 
 
-def test_few_series_are_tested_from_more_origins():
-    design = _network.DESIGNS["short"]
-    assert len(_predict.test_origins(12, design, 200, 1)) == 21
-    assert len(_predict.test_origins(12, design, 200, 1000)) == 9
-    assert _predict.test_origins(12, design, 20, 1) == (0, 4, 8, 12, 16)
+def test_weights_add_up_to_one_and_favor_the_candidate_of_small_errors():
+    model, rng = training.packaged(), np.random.default_rng(0)
+    values = np.cumsum(rng.normal(0, 1, (96, 16)), axis=0)
+    tested = _backtest.backtest(values, np.zeros(16, bool), (), 6, model.networks)
+    place = [one.method for one in tested.candidates].index("median")
+
+    def weight(earlier):
+        x = _weights.describe(tested._replace(earlier=earlier), values, np.zeros(16, bool))
+        assert x.shape == (16, len(tested.candidates), _weights.FEATURES)
+        found = _weights.weights(model.combiner, x, _weights.methods_of(tested), 6)
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+        return found[:, place].mean()
+
+    perfect = tested.earlier.copy()
+    perfect[place] = np.nan_to_num(tested.actuals)
+    assert weight(perfect) > weight(tested.earlier) + 0.1
 
 
-def test_the_better_method_gets_the_larger_share():
-    calibration, each, _ = _combine.calibrate(backtest(0.1, 1.0), {"a": 0.5, "b": 0.5})
-    assert calibration.shares[0] > 0.85
-    np.testing.assert_allclose(each.sum(axis=1), 1)
-    even, _, _ = _combine.calibrate(backtest(0.5, 0.5), {"a": 0.5, "b": 0.5})
-    assert 0.3 < even.shares[0] < 0.7
-
-
-def test_many_series_count_as_few_windows_unless_the_gain_is_clear():
-    prior = {"a": 0.5, "b": 0.5}
-    alike = backtest(1.0, 1.0, count=400)
-    alike.centres["b"] = alike.actuals + 1.05 * (alike.centres["a"] - alike.actuals)
-    slight, _, _ = _combine.calibrate(alike, prior)
-    np.testing.assert_allclose(slight.shares, [0.75, 0.25])
-    clear, _, _ = _combine.calibrate(backtest(0.1, 1.0, count=400), prior)
-    assert clear.shares[0] > 0.98
-
-
-def test_a_fitted_model_has_shares_for_each_series_from_what_it_has_not_learnt():
-    given = backtest(0.1, 1.0)
-    odd = np.arange(40) % 2 == 1
-    given.centres["theta"] = np.where(odd[:, None], given.centres["a"], given.centres["b"])
-    given.centres["lstm"] = np.where(odd[:, None], given.centres["b"], given.centres["a"])
-    given.centres["tuned"] = given.actuals
-    methods = ("lstm", "tuned", "theta")
-    calibration = _combine.Calibration(methods, np.array([0.1, 0.4, 0.5]), np.full((2, 3), 1.5))
-    shares, factors, names = _model.Tuned(None, calibration).shares_of(given)
-    assert names == methods
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
-    np.testing.assert_allclose(shares[:, 1], 4 * shares[:, 0])
-    assert shares[odd, 2].min() > 0.55 > 0.45 > shares[~odd, 2].max()
-    np.testing.assert_allclose(factors, np.full((2, 40, 4), 1.5))
-
-
-def test_without_windows_the_prior_stands():
-    nothing = backtest(0.1, 1.0)
-    calibration, each, factors = _combine.calibrate(
-        nothing._replace(actuals=np.full_like(nothing.actuals, np.nan)), {"a": 0.3, "b": 0.7}
+def test_the_combiner_learns_which_method_is_right():
+    """One of three methods continues each series, and a feature says which."""
+    rng, count = np.random.default_rng(0), 400
+    methods = np.arange(3)
+    x = np.zeros((count, 3, _weights.FEATURES), np.float32)
+    right = rng.integers(0, 3, count)
+    x[np.arange(count), right, 0] = 1
+    error = rng.normal(0, 3, (count, 3, 4)).astype(np.float32)
+    error[np.arange(count), right] = rng.normal(0, 0.1, (count, 4))
+    data = training.Examples(
+        x, error, np.full(count, 0.1, np.float32), np.ones(count, np.float32), methods, *[None] * 4
     )
-    np.testing.assert_allclose(calibration.shares, [0.3, 0.7])
-    np.testing.assert_allclose(each, [[0.3, 0.7]] * 40)
-    np.testing.assert_allclose(factors, 1)
+    combiner = jax.tree.map(np.asarray, training.learn_combiner([data], key=jax.random.key(0), steps=12, rate=1e-2))
+    found = _weights.weights(combiner, x, methods, 4)
+    assert found[np.arange(count), right].mean() > 0.4 > 1 / 3  # of three, after a few steps
+    assert len(combiner.prior) == len(NAMES)
 
 
-def test_intervals_are_scaled_until_they_hold_what_they_say():
-    given = backtest(3.0, 3.0, count=200)
-    _, shares, factors = _combine.calibrate(given, {"a": 1.0})
-    centre = _combine.combine(given.centres, ("a",), shares)[1:]
-    for level in (0.5, 0.8, 0.9, 0.95):
-        down, up = _combine.offsets_at(level, given.offsets[:, 1:], factors[:, None])
-        held = np.mean((given.actuals[1:] >= centre - down) & (given.actuals[1:] <= centre + up))
-        assert held == pytest.approx(level, abs=0.05)
+@pytest.mark.parametrize("period", [7, 30.5, 365.25])
+def test_phases_and_lags_of_any_period(period):
+    at = _pattern.phases(period, 800, 40)
+    ahead = np.arange(1, 41)
+    source = 800 + ahead - 1 - _pattern.lags(period, ahead)
+    assert source.max() <= 799
+    apart = np.abs(at[800:] - at[source])
+    assert np.all(np.minimum(apart, np.ceil(period) - apart) <= 1)
 
 
-def test_the_quantiles_of_a_network_never_cross_and_its_centre_takes_no_gradient_from_them():
+def test_a_phase_that_never_has_a_value_leaves_the_season_of_the_others():
+    rng, at = np.random.default_rng(0), np.arange(140)[:, None]
+    pattern = np.array([1.0, -2, 0.5, 3, -1, 0.2, 0])
+    values = pattern[at % 7] + rng.normal(0, 0.05, (140, 1))
+    values[6::7] = np.nan
+    *_, last = _pattern.factors(_pattern.fill(values, 7), ~np.isnan(values), 7, 1)
+    found = last.pattern[:6, 0]
+    np.testing.assert_allclose(found - found.mean(), pattern[:6] - pattern[:6].mean(), atol=0.15)
+    assert last.strength[0] > 0.9
+
+
+def test_the_quantiles_of_a_network_never_cross_and_its_center_takes_no_gradient_from_them():
     key = jax.random.key(0)
     network = _network.start(key, design=DESIGN, hidden=5, members=2)
     network = jax.tree.map(lambda leaf: leaf + 0.5 * jax.random.normal(key, leaf.shape), network)
     x = jax.random.normal(key, (20, 3, DESIGN.features))
     valid = np.ones((20, 3), bool)
-    centre, quantiles = map(np.asarray, _network.ensemble(network, x, valid))
-    rows = np.stack([*quantiles[:2], centre, *quantiles[2:]])
+    center, quantiles = map(np.asarray, _network.ensemble(network, x, valid, np.arange(20)))
+    rows = np.stack([*quantiles[:2], center, *quantiles[2:]])
     assert np.all(np.diff(rows, axis=0) > 0)
 
 
@@ -261,7 +270,7 @@ def test_the_windows_are_what_followed():
     assert np.isnan(made.y[-1]).all()
 
 
-def test_what_is_missing_is_not_learnt():
+def test_what_is_missing_is_not_learned():
     key = jax.random.key(0)
     network = _network.start(key, design=DESIGN, hidden=5, members=1)
     made = _windows.windows(series(), np.ones(3, bool), 4, DESIGN)

@@ -15,7 +15,7 @@ from strategies import CASES, SCHEDULES, USUAL, USUAL_CASES, Call, as_jax, by_or
 from jax_lstm import lstm
 
 pytestmark = pytest.mark.usefixtures("x64")
-# layer normalisation bends within 3e-3, the root of the number added to its variances: the step is a thousandth of that
+# layer normalization bends within 3e-3, the root of the number added to its variances: the step is a thousandth of that
 EPSILON = 3e-6
 CONTAINED = ("peephole", "coupled", "clip", "norm")  # in the cases of all variants but one
 # what rounding leaves of a central difference: 1e-15, times the size of the sums, divided by EPSILON
@@ -69,7 +69,7 @@ def curvature(schedule, reverse, share):
 
 def central_difference(function):
     """The derivative of `function` at zero, from two central differences; a case with a kink of a clip within them is
-    drawn anew.
+    drawn again.
     """
     near, far = ((function(by) - function(-by)) / (2 * by) for by in (EPSILON, 2 * EPSILON))
     # without a kink they differ by 1e-6, the square of EPSILON over the width of the bend; what a kink adds is of the

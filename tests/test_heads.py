@@ -10,6 +10,7 @@ import pytest
 from strategies import make_params, usual_pairs
 
 from jax_lstm import Bidirectional, Carry, cell, dense, explain_schedule, init, lstm, network, trace, zero_carry
+from jax_lstm.schedules.kernels.cpu import library
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -92,7 +93,8 @@ def test_exponential_gates_do_not_overflow_and_start_from_nothing_at_a_reset():
     same(started, lstm(params, xs[2:])[0])
 
 
-def test_auto_passes_the_kernels_over():
+def test_auto_without_the_kernel_chunks_plain_products(monkeypatch):
+    monkeypatch.setattr(library, "missing", lambda: "it is switched off")
     choice = explain_schedule(drawn("exponential")[0], jnp.ones((9, 20, 2)))
     assert choice.schedule == "chunked"
     assert choice.details.startswith("products in the loop: plain")

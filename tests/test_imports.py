@@ -13,27 +13,27 @@ ROOT = Path(jax_lstm.__file__).parent
 # from the bottom up: a module imports from those before it alone; modules of one entry do not import each other, but a
 # package's own
 LAYERS = [
-    ["_types", "_files"],
+    ["_annotations", "_repr"],
+    ["_types", "_files", "_zip", "_foreign"],
     ["_checks"],
-    ["_check_calls"],
     ["_init", "_gates", "_cell", "_readout", "_describe"],
     ["_step"],
     ["_sharding"],
     ["schedules", "parallel"],
-    ["_layer"],
-    ["_regularize"],
+    ["_call", "_check_stack"],
+    ["_layer", "_stack", "_regularize"],
     ["_network"],
-    ["interop", "train", "checkpoint"],
+    ["interop", "train", "checkpoint", "tables"],
     ["forecast"],
     ["plot"],
     ["cli"],
     ["__main__"],
 ]
-REQUIRED = {"jax", "numpy", "optax", "jax_lstm"}
+REQUIRED = {"jax", "numpy", "optax", "jax_lstm", "jax_lstm_command"}
 
 
 def rank(module: str) -> int:
-    """Where a module of the package, by its path from the package on, stands in the list."""
+    """The position in the list of a module of the package, by its path below the package."""
     for position, names in enumerate(LAYERS):
         if module.split(".")[0] in names:
             return position
@@ -83,7 +83,7 @@ def test_imports_run_one_way(name):
             target = module.removeprefix("jax_lstm.")
             same_package = target.split(".")[0] == name.split(".")[0]
             assert same_package or rank(target) < rank(name), (
-                f"jax_lstm.{name} imports {module}, which stands above it or beside it"
+                f"jax_lstm.{name} imports {module}, which is above it or on the same level"
             )
 
 

@@ -1,4 +1,4 @@
-"""Initialisers and regularisers: what is drawn has the properties its source asks for, and depends on the key alone."""
+"""Initializers and regularizers: what is drawn has the properties its source asks for, and depends on the key alone."""
 
 import jax
 import jax.numpy as jnp
@@ -117,7 +117,7 @@ def test_networks_fit_together():
     assert [layer.w_x.shape[0] for layer in init_network(KEY, F, [H, 4, 2])] == [F, H, 4]
 
 
-def test_initialisers_are_arguments_called_once_a_gate():
+def test_initializers_are_arguments_called_once_a_gate():
     shapes = []
 
     def counting(key, shape, dtype):

@@ -1,6 +1,6 @@
-"""Initialising many members at once: the same arrays as one by one.
+"""Initializing many members at once: the same arrays as one by one.
 
-And no batched factorisation, which can hang jaxlib's CPU pool.
+And no batched factorization, which can hang jaxlib's CPU pool.
 """
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from jax_lstm import init
 
 
-def test_members_initialised_together_equal_those_initialised_alone():
+def test_members_initialized_together_equal_those_initialized_alone():
     keys = jax.random.split(jax.random.key(0), 3)
     together = jax.vmap(lambda key: init(key, 2, 4))(keys)
     for member, key in enumerate(keys):
@@ -19,6 +19,6 @@ def test_members_initialised_together_equal_those_initialised_alone():
 
 def test_the_compiled_program_factorises_one_matrix_at_a_time():
     program = jax.jit(jax.vmap(lambda key: init(key, 2, 4))).lower(jax.random.split(jax.random.key(0), 3)).as_text()
-    factorisations = [line for line in program.splitlines() if "geqrf" in line]
-    assert factorisations
-    assert not any("tensor<3x4x4x" in line for line in factorisations)
+    factorizations = [line for line in program.splitlines() if "geqrf" in line]
+    assert factorizations
+    assert not any("tensor<3x4x4x" in line for line in factorizations)

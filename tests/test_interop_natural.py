@@ -72,7 +72,9 @@ def test_nnx(name):
         expected = nnx.RNN(cell, time_major=True)(jnp.asarray(xs))
         state = nnx.state(cell)
         given = [cell, state, nnx.state(cell, nnx.Param), nnx.to_pure_dict(state), model.rnn, model, nnx.state(model)]
-        layers = [from_flax(one) for one in given]
+        layers = [from_flax(one, partial=True) for one in given]
+        with pytest.raises(ValueError, match="more than its LSTM: 'embed', 'gru/cell/dense_h', 'gru/cell/dense_i'"):
+            from_flax(model)
     np.testing.assert_allclose(network(layers[0], xs)[1], expected, **CLOSE)
     for other in layers[1:]:
         assert_same_bits(other, layers[0])
@@ -156,7 +158,9 @@ def test_haiku():
             hk.transform(lambda xs, names=names: model(xs, names)).init(jax.random.key(0), xs)
             for names in ((None, None), ("encoder",))
         )
-    layers = from_haiku(params)
+    layers = from_haiku(params, partial=True)
+    again, head = from_haiku(params, readout="linear")
+    assert_same_bits((again, head), (layers, Readout(params["linear"]["w"], params["linear"]["b"])))
     np.testing.assert_allclose(network(layers, xs)[1], expected, **CLOSE)
     assert_same_bits(from_haiku(params["lstm/linear"]), layers)
     with pytest.raises(
@@ -191,7 +195,7 @@ def test_equinox():
             np.testing.assert_allclose(h, carry[0], **CLOSE)
     for one, layer in zip(cells, from_equinox(cells), strict=True):
         assert_same_bits(from_equinox(one), (layer,))
-        assert_same_bits(from_equinox(Model([one], **rest)), (layer,))
+        assert_same_bits(from_equinox(Model([one], **rest), partial=True), (layer,))
     with pytest.raises(
         ValueError, match=r"cells holds 2 LSTM cells of Equinox, at 'cells\.0', 'cells\.1': give one of them, or a list"
     ):
@@ -216,7 +220,16 @@ def test_keras():
         functional = keras.Model(x, layers.Dense(1)(two[1](layers.Dropout(0.5)(two[0](x)))))
         functional.set_weights(model.get_weights())
         nested = keras.Sequential([keras.Sequential([first]), layers.Dropout(0.5), both])
-        whole = [(given, stack) for given in (model, functional, nested, [first, both])]
+        whole = [(given, stack) for given in (nested, [first, both])]
+        for given in (model, functional):
+            name = given.layers[-1].name
+            layer, head = from_keras(given, readout=name)
+            assert_same_bits((layer, head), (stack, Readout(*map(jnp.asarray, given.layers[-1].get_weights()))))
+            assert_same_bits(from_keras(given, partial=True), stack)
+            with pytest.raises(
+                ValueError, match=rf"more than its LSTM: Dense '{name}' \(take it with readout='{name}'\)"
+            ):
+                from_keras(given)
         for given, layer in ((first, stack[:1]), (both, stack[1:]), *whole):
             assert_same_bits(from_keras(given), layer)
         assert_same_bits(from_keras(first.get_weights()), stack[:1])
@@ -228,7 +241,7 @@ def test_keras_models_whose_lstms_are_no_stack():
     layers = keras.layers
     with lenient():
         x = keras.Input((None, FEATURES))
-        beside = keras.Model(x, [layers.LSTM(2, name="one")(x), layers.LSTM(2, name="two")(x)])
+        parallel = keras.Model(x, [layers.LSTM(2, name="one")(x), layers.LSTM(2, name="two")(x)])
         changed = keras.Sequential(
             [
                 keras.Input((None, 2)),
@@ -237,15 +250,15 @@ def test_keras_models_whose_lstms_are_no_stack():
                 layers.LSTM(2, name="two"),
             ]
         )
-        for model in (beside, changed):
+        for model in (parallel, changed):
             with pytest.raises(
-                ValueError, match="2 LSTM layers that are no stack, 'one', 'two': give one of them, or a list of them"
+                ValueError, match="2 LSTM layers that are no stack, 'one', 'two': choose one with prefix="
             ):
                 from_keras(model)
         assert len(from_keras(changed.get_layer("two"))) == 1
         with pytest.raises(ValueError, match="the model has no LSTM layer, it has Dense"):
             from_keras(keras.Sequential([keras.Input((2,)), layers.Dense(2)]))
-        with pytest.raises(ValueError, match=r"has 0 arrays, .*: build the layer"):
+        with pytest.raises(ValueError, match=r"has 0 arrays \(none\), expected 3: build the layer"):
             from_keras(layers.LSTM(2))
         gru = layers.GRU(2, name="gru")
         with pytest.raises(ValueError, match=r"layer 'gru' is a GRU, expected an LSTM"):

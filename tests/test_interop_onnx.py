@@ -55,7 +55,7 @@ def test_onnx_runtime_gives_our_numbers_and_the_model_comes_back_to_the_bit(case
             np.testing.assert_allclose(got[f"{field}_{k}"], states, **CLOSE)
     back = from_onnx(model.SerializeToString())
     assert_same_bits(back.layers, layers)
-    assert back[1:] == (None, None, False, None, ())
+    assert back[1:] == (None, None, None, False, "hs", (), None)
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -110,7 +110,7 @@ def test_onnx_runtime_ends_a_sequence_of_no_steps_in_zeros_and_we_in_the_initial
 
 
 def with_states(model, **states):
-    """The model with initial states as initialisers of its one LSTM."""
+    """The model with initial states as initializers of its one LSTM."""
     (node,) = (node for node in model.graph.node if node.op_type == "LSTM")
     node.input.extend([""] * (8 - len(node.input)))
     for name, array in states.items():
@@ -134,7 +134,7 @@ def backend_cases():
 
 
 def model_of(node, xs, arrays):
-    """A model of one node, its weights as initialisers, or as Constant nodes."""
+    """A model of one node, its weights as initializers, or as Constant nodes."""
     helper = onnx.helper
     graph = helper.make_graph(
         [node],
@@ -232,7 +232,15 @@ REFUSED = {
     r"W has shape \(2, 15, 3\), expected \(2, 16, 3\)": {"change": {"W": random(2, 15, 3)}},
     r"B has shape \(2, 31\), expected \(2, 32\)": {"change": {"B": random(2, 31)}},
     r"P has shape \(1, 12\), expected \(2, 12\)": {"change": {"P": random(1, 12)}},
-    r"initial_c has shape \(2, 2, 4\), expected \(2, 3, 4\)": {"change": {"initial_c": random(2, 2, 4)}},
+    "initial_c is for a batch of 2, but initial_h for 3": {"change": {"initial_c": random(2, 2, 4)}},
+    r"initial_c has shape \(2, 3, 5\), expected \(2, batch, 4\)": {"change": {"initial_c": random(2, 3, 5)}},
+    r"initial_h has shape \(2, 3, 2\), expected \(2, batch, 4\)": {"change": {"initial_h": 0 * random(2, 3, 2)}},
+    "direction 'backward', expected one of 'forward', 'reverse', 'bidirectional'": {"direction": "backward"},
+    "layout 2, expected one of 0, 1": {"layout": 2},
+    "input_forget 2, expected one of 0, 1": {"input_forget": 2},
+    "clip 1, expected a float": {"clip": 1},
+    "hidden_size 'four', expected a int": {"hidden_size": "four"},
+    r"activation_alpha \[0\.5\], which Sigmoid and Tanh do not have": {"activation_alpha": [0.5]},
     "W is not there": {"drop": ["W"]},
     "R is not there": {"drop": ["R"]},
     r"clip -1\.0, expected a positive number": {"clip": -1.0},
@@ -252,10 +260,10 @@ def test_weights_that_are_no_constants_are_refused():
     model.graph.input.append(onnx.helper.make_tensor_value_info("W_0", onnx.TensorProto.FLOAT, weights.dims))
     assert_same_bits(
         from_onnx(model).layers, make()
-    )  # an initialiser that is an input too is a constant with a default
+    )  # an initializer that is an input too is a constant with a default
     del model.graph.initializer[0]
     with pytest.raises(
-        ValueError, match="LSTM 'layer_0': W is an input of the model, expected an initialiser or a Constant"
+        ValueError, match="LSTM 'layer_0': W is an input of the model, expected an initializer or a Constant"
     ):
         from_onnx(model)
     model.graph.node.insert(0, onnx.helper.make_node("Relu", ["xs"], ["W_0"]))

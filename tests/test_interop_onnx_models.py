@@ -1,4 +1,4 @@
-"""ONNX: what surrounds the LSTMs of a model is read, or named and refused; external data only from beside it."""
+"""ONNX: what surrounds the LSTMs of a model is read, or named and refused; external data only from its folder."""
 
 import re
 
@@ -12,19 +12,31 @@ from jax_lstm.interop import from_onnx, to_onnx
 
 
 @pytest.mark.parametrize(
-    ("operator", "attributes"), [("Relu", {}), ("Transpose", {"perm": (1, 0, 2)})], ids=["Relu", "Transpose"]
+    ("operator", "attributes", "said"),
+    [
+        ("Relu", {}, "'layer_1' (4 inputs, 2 units, after Relu 'changed')"),
+        (
+            "Transpose",
+            {"perm": (1, 0, 2)},
+            "'layer_1' (4 inputs, 2 units, takes the outputs of LSTM 'layer_0' with time and batch exchanged)",
+        ),
+    ],
+    ids=["Relu", "Transpose"],
 )
-def test_operators_between_two_lstms_are_refused_unless_they_only_rearrange(operator, attributes):
+def test_operators_between_two_lstms_make_two_stacks_unless_they_only_rearrange(operator, attributes, said):
     model = to_onnx(make((HIDDEN, 2)))
     (second,) = (node for node in model.graph.node if node.name == "layer_1")
     model.graph.node.insert(2, onnx.helper.make_node(operator, ["hs_0"], ["changed"], **attributes))
     second.input[0] = "changed"
-    said = f"LSTM 'layer_1' does not take the outputs of LSTM 'layer_0' as they are, but through {operator} 'changed'"
-    with pytest.raises(ValueError, match=said):
-        from_onnx(model)
-    read = from_onnx(model, partial=True)
-    assert_same_bits(read.layers, make((HIDDEN, 2)))
-    assert read.left_out == (f"{operator} 'changed'",)
+    for partial in (False, True):
+        with pytest.raises(
+            ValueError, match=re.escape(f"2 LSTMs that are not one stack: 'layer_0' (3 inputs, 4 units), {said}")
+        ):
+            from_onnx(model, partial=partial)
+    first, last = from_onnx(model, node="layer_0"), from_onnx(model, node="Y_1")
+    assert_same_bits((*first.layers, *last.layers), make((HIDDEN, 2)))
+    assert {"LSTM 'layer_1'", f"{operator} 'changed'"} - set(first.left_out) <= {"Transpose 'changed'"}
+    assert "LSTM 'layer_0'" in last.left_out
     model.graph.node[2].CopyFrom(onnx.helper.make_node("Transpose", ["hs_0"], ["turned"], perm=(1, 0, 2)))
     model.graph.node.insert(3, onnx.helper.make_node("Transpose", ["turned"], ["changed"], perm=(1, 0, 2)))
     assert_same_bits(from_onnx(model).layers, make((HIDDEN, 2)))
@@ -35,13 +47,16 @@ def test_stacks_that_are_none_are_refused():
     second = model.graph.node[2]
     second.input[4] = "others"
     model.graph.input.append(onnx.helper.make_tensor_value_info("others", onnx.TensorProto.INT32, ["batch"]))
-    with pytest.raises(ValueError, match="LSTMs with different sequence_lens"):
+    with pytest.raises(ValueError, match="takes the outputs of LSTM 'layer_0' with other sequence_lens"):
         from_onnx(model)
     second.input[4] = "lengths"
     (direction,) = (attribute for attribute in second.attribute if attribute.name == "direction")
     direction.s = b"reverse"
-    with pytest.raises(ValueError, match="LSTMs with direction='reverse' and others without"):
+    with pytest.raises(ValueError, match="takes the outputs of LSTM 'layer_0' in another direction"):
         from_onnx(model)
+    with pytest.raises(ValueError, match="node is 'layer_2', expected the name of an LSTM of the model: 'layer_0' "):
+        from_onnx(model, node="layer_2")
+    assert from_onnx(model, node="layer_1").reverse
 
 
 def surrounded(before=(), after=(), hidden=(HIDDEN,), head=None, **constants):
@@ -79,16 +94,16 @@ LEFT_OUT = {
         "before it MatMul 'before_0', Add 'before_1';",
         True,
     ),
-    "(x - 2) / 3, LSTM, Linear, sigmoid": (
+    "tanh((x - 2) / 3), LSTM, Linear, sigmoid": (
         surrounded(
-            [("Sub", "two"), ("Div", "three")],
+            [("Sub", "two"), ("Div", "three"), ("Tanh",)],
             [*LINEAR, ("Sigmoid",)],
             two=np.float32(2),
             three=np.float32(3),
             w=W,
             b=random(2),
         ),
-        "before it Sub 'before_0', Div 'before_1'; after it Sigmoid 'after_2';",
+        "before it Sub 'before_0', Div 'before_1', Tanh 'before_2'; after it Sigmoid 'after_2';",
         True,
     ),
     "LSTM, Linear, ReLU, Linear": (
@@ -104,8 +119,8 @@ LEFT_OUT = {
     ),
     "the last step": (
         surrounded([], [("Gather", "y", "index"), ("MatMul", "y", "w")], index=np.int64(-1), w=W),
-        "after it Gather 'after_0', MatMul 'after_1';",
-        False,
+        "",
+        True,
     ),
     "a softmax of the outputs": (surrounded([], [("Softmax",)]), "after it Softmax 'after_0';", False),
 }
@@ -114,6 +129,10 @@ LEFT_OUT = {
 @pytest.mark.parametrize("case", LEFT_OUT)
 def test_what_a_model_computes_besides_is_named_and_refused_unless_asked_for(case, tmp_path):
     model, said, has_readout = LEFT_OUT[case]
+    if not said:
+        read = from_onnx(model)
+        assert (read.reads, read.left_out, read.readout is not None) == ("hs[-1]", (), has_readout)
+        return
     with pytest.raises(ValueError, match=re.escape(said)) as caught:
         from_onnx(model)
     assert "partial=True" in str(caught.value)
@@ -126,9 +145,9 @@ def test_what_a_model_computes_besides_is_named_and_refused_unless_asked_for(cas
 
 def test_a_branch_beside_the_lstm_is_named():
     model = to_onnx(make())
-    model.graph.node.append(onnx.helper.make_node("Relu", ["xs"], ["others"], "beside"))
+    model.graph.node.append(onnx.helper.make_node("Relu", ["xs"], ["others"], "branch"))
     model.graph.output.append(onnx.helper.make_tensor_value_info("others", onnx.TensorProto.FLOAT, None))
-    with pytest.raises(ValueError, match="after it Relu 'beside'"):
+    with pytest.raises(ValueError, match="after it Relu 'branch'"):
         from_onnx(model)
     del model.graph.output[-1]
     assert from_onnx(model).left_out == ()  # nothing takes its values
@@ -200,10 +219,10 @@ def test_external_data(tmp_path):
         from_onnx(external(folder, size=8))
 
 
-def test_an_initialiser_that_does_not_have_its_shape_is_refused_in_one_line():
+def test_an_initializer_that_does_not_have_its_shape_is_refused_in_one_line():
     model = to_onnx(make())
     model.graph.initializer[0].dims[0] = 2**40
-    with pytest.raises(ValueError, match=r"initialiser 'W_0' of the model cannot be read") as caught:
+    with pytest.raises(ValueError, match=r"initializer 'W_0' of the model cannot be read") as caught:
         from_onnx(model)
     assert "\n" not in str(caught.value)
 

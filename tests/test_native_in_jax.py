@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jax_lstm import Carry, explain_schedule, init, lstm, zero_carry
-from jax_lstm.schedules import rules, use_native_kernel
+from jax_lstm.schedules import rules
 from jax_lstm.schedules.kernels.cpu import library
 
 pytestmark = pytest.mark.skipif(library.missing() is not None, reason=f"no kernel: {library.missing()}")
@@ -101,8 +101,6 @@ def test_derivatives_of_derivatives():
 
     same(curvature("native"), curvature("scan"))
     same(hessian("native"), hessian("scan"))
-    with pytest.raises(TypeError, match='ask for schedule="scan"'):
-        jax.jvp(loss, (params, xs), (params, xs))
 
 
 def test_inside_scan_checkpoint_shard_map_and_with_donation():
@@ -207,11 +205,8 @@ def test_the_variant_is_the_widest_that_the_processor_has(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"projection": 2}, "has the plain LSTM alone, without projection"),
-        ({"peephole": True, "coupled": True}, "without coupled, peephole"),
-        ({"norm": True}, "without norm"),
-        ({"diagonal": True}, "without diagonal"),
-        ({"heads": 2, "exponential": True}, "without exponential, heads"),
+        ({"norm": True}, "does not support norm"),
+        ({"norm": True, "peephole": True}, "does not support norm"),
     ],
 )
 def test_what_it_cannot_run_it_refuses(options, reason):
@@ -224,7 +219,7 @@ def test_what_it_cannot_run_it_refuses(options, reason):
 
 def test_half_precision_is_refused():
     params, xs = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), layer_and_input())
-    with pytest.raises(ValueError, match="computes in float32, not in bfloat16"):
+    with pytest.raises(ValueError, match="computes in float32 and float64, not in bfloat16"):
         lstm(params, xs, schedule="native")
 
 
@@ -244,20 +239,6 @@ def test_auto_takes_it_where_it_is_as_fast(monkeypatch, time, features, hidden, 
     choice = explain_schedule(params, jnp.zeros((time, 2, features)))
     assert (choice.schedule == "native") == (reason is None)
     assert reason is None or reason in choice.passed_over["native"]
-
-
-def test_the_switch_turns_it_off_and_on(monkeypatch):
-    params, xs = layer_and_input(hidden=8)
-    monkeypatch.setattr(rules, "RELIED_ON", (library.variant(),))  # whatever this processor has
-    assert explain_schedule(params, xs).schedule == "native"
-    try:
-        use_native_kernel(False)
-        assert explain_schedule(params, xs).schedule == "deferred"
-        with pytest.raises(ValueError, match=r"use_native_kernel\(False\) was called"):
-            lstm(params, xs, schedule="native")
-    finally:
-        use_native_kernel(True)
-    lstm(params, xs, schedule="native")
 
 
 def test_the_environment_variable_turns_it_off(monkeypatch):
@@ -282,7 +263,7 @@ def test_the_environment_variable_names_the_instruction_set(monkeypatch, name):
 @pytest.mark.parametrize(("variant", "lanes", "least"), [("avx2", 8, 4), ("avx512", 16, 4), ("neon", 4, None)])
 def test_auto_relies_on_what_was_timed(monkeypatch, variant, lanes, least):
     monkeypatch.setattr(library, "variant", lambda: variant)
-    monkeypatch.setattr(library, "units", lambda: lanes)
+    monkeypatch.setattr(library, "units", lambda dtype: lanes)
     for hidden in range(1, 17):
         params = init(jax.random.key(0), 1, hidden, recurrent_init=jax.nn.initializers.zeros)
         choice = explain_schedule(params, jnp.zeros((5, 2, 1)))

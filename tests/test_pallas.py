@@ -11,12 +11,13 @@ from jax.experimental.pallas import tpu as pltpu
 from jax.sharding import AxisType, PartitionSpec
 
 from jax_lstm import Carry, explain_schedule, init, lstm
-from jax_lstm.schedules import SCHEDULES
+from jax_lstm.schedules import Schedule, register, registry
 from jax_lstm.schedules.kernels import tpu
+from jax_lstm.schedules.primitives import run as run_operation
 from jax_lstm.schedules.problem import Problem
 
 # plain JAX, and the interpreter that has a TPU's memories: what was not written in VMEM is NaN there
-INTERPRETERS = {"interpreted": True, "as on a TPU": pltpu.InterpretParams()}
+INTERPRETERS = ("interpreted", "as on a TPU")
 TIME, BATCH, FEATURES, HIDDEN = 11, (2, 9), 3, 20
 OPTIONS = [
     "",
@@ -37,18 +38,42 @@ PAIRS = [
 ]
 
 
+def by_custom_vjp(problem, params, shared, steps):
+    """The kernels in the TPU interpreter, whose ordered effects the rules of `primitives` do not know."""
+    operation = tpu.operation(pltpu.InterpretParams())
+
+    @jax.custom_vjp
+    def layer(*arguments):
+        return operation.value(problem, *arguments, stack=True)
+
+    def forward(*arguments):
+        outputs, kept = operation.keeping(problem, *arguments)
+        return outputs, (arguments, kept)
+
+    def backward(residuals, cotangents):
+        arguments, kept = residuals
+        found = operation.pullback(problem, *arguments, None, kept, cotangents, None)
+        floats = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(arguments)]
+        leaves = jax.tree.structure(arguments).flatten_up_to(found)
+        gradients = [leaf if is_float else None for leaf, is_float in zip(leaves, floats, strict=True)]
+        return jax.tree.unflatten(jax.tree.structure(arguments), gradients)
+
+    layer.defvjp(forward, backward)
+    return layer(params, shared, steps)
+
+
 @pytest.fixture(autouse=True)
 def interpreted(monkeypatch):
     """The kernel on this machine, once for each interpreter, in several blocks of rows and of time, the last of which
     is cut short."""
-    for name, interpret in INTERPRETERS.items():
-
-        def run(problem, *arguments, interpret=interpret):
-            return tpu.pallas(*arguments, reverse=problem.reverse, interpret=interpret)
-
-        monkeypatch.setitem(SCHEDULES, name, SCHEDULES["pallas"]._replace(run=run, unsupported=lambda problem: None))
+    before = dict(registry._schedules)
+    register("interpreted", Schedule(partial(run_operation, tpu.operation(True))))
+    register("as on a TPU", Schedule(by_custom_vjp))
     monkeypatch.setattr(tpu, "MOST_ROWS_AND_STEPS", 64)
     monkeypatch.setattr(tpu, "MOST_ROWS", 16)
+    yield
+    registry._schedules.clear()
+    registry._schedules.update(before)
 
 
 def arguments(given, dtype=jnp.float32, batch=BATCH, hidden=HIDDEN):
@@ -183,23 +208,24 @@ def test_a_sharded_batch_gives_what_one_device_gives(kind):
 
 
 PLAIN = Problem(
-    10,
-    (4, 2),
-    3,
-    32,
-    32,
-    jnp.dtype("float32"),
-    "tpu",
-    frozenset({"no bias"}),
-    frozenset({"lengths", "mask", "resets"}),
-    True,
+    time=10,
+    batch=(4, 2),
+    features=3,
+    hidden=32,
+    out=32,
+    dtype=jnp.dtype("float32"),
+    platform="tpu",
+    kind="LSTMParams",
+    fields=frozenset({"w_x", "w_h"}),
+    options=frozenset({"lengths", "mask", "resets"}),
+    reverse=True,
 )
 REFUSED = {
     "is a kernel for TPUs, and the platform is cpu": {"platform": "cpu"},
-    "is the plain LSTM, without norm, peephole": {"variant": frozenset({"peephole", "norm"})},
-    "has no zoneout": {"options": frozenset({"zoneout"})},
+    "supports only the plain LSTM, not norm, peephole": {"fields": frozenset({"peephole", "norm"})},
+    "supports only the plain LSTM, not zoneout": {"options": frozenset({"zoneout"})},
     "computes in float32 and bfloat16, not in float64": {"dtype": jnp.dtype("float64")},
-    "chooses its blocks by the size of the batch, which is symbolic": {"batch": ("rows",)},
+    "chooses its blocks by sizes, of which one is symbolic": {"batch": ("rows",)},
     "needs 268 MiB of VMEM for its weights and one step, and may use 40 MiB": {"hidden": 4096, "out": 4096},
 }
 

@@ -1,4 +1,4 @@
-"""Lengths and masks, by every schedule: padding is inert, in values and in every gradient, whatever stands in it."""
+"""Lengths and masks, by every schedule: padding is inert, in values and in every gradient, whatever it contains."""
 
 from functools import cache
 

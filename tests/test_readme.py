@@ -1,4 +1,4 @@
-"""The code of the README runs, from the first block to the last, and prints what stands below it."""
+"""The code of the README runs, from the first block to the last, and prints what the README says."""
 
 import contextlib
 import io

@@ -134,6 +134,24 @@ def test_a_batch_that_jit_closes_over(explicit):
     same(closed, (lstm(PARAMS, XS)[1], trace(PARAMS, XS)[1], network(layers, XS)[1]))
 
 
+@every_schedule
+@pytest.mark.parametrize("explicit", [False, True], ids=["automatic axes", "explicit axes"])
+def test_vmap_whose_axis_lies_along_the_mesh(schedule, explicit):
+    """The rows inside `jax.vmap` are then whole on each device."""
+    if explicit and jax.__version_info__ < (0, 10):
+        pytest.skip("JAX 0.9 loses an explicit mesh inside jax.vmap with spmd_axis_name")
+    mesh = batch_mesh(explicit=explicit)
+    xs = jnp.stack([XS, 2 * XS, 0 * XS, -XS] * 2, axis=1)
+
+    def gradient(params, xs):
+        return jax.grad(lambda params: jnp.square(lstm(params, xs, schedule=schedule)[1]).sum())(params)
+
+    with jax.set_mesh(mesh):
+        over_devices = jax.vmap(gradient, in_axes=(None, 1), spmd_axis_name=BATCH)
+        found = jax.jit(over_devices)(replicate(PARAMS, mesh), shard_batch(xs, mesh))
+    same(found, jax.vmap(gradient, in_axes=(None, 1))(PARAMS, xs))
+
+
 MINOR_FAULTS = """
 import resource, jax, jax.numpy as jnp
 from jax_lstm import init, lstm

@@ -26,21 +26,22 @@ def test_all_rows_at_every_step_is_the_plain_loop():
 
 def test_the_same_key_gives_the_same_bits_and_another_does_not():
     one, two, other = (
-        fit(squares, jnp.zeros(2), (X, Y), ADAM, key=key, steps=20, batch_size=8) for key in (KEY, KEY, KEYS[1])
+        fit(squares, jnp.zeros(2), (X, Y), ADAM, key=key, steps=20, batch_size=8, batch_axis=0)
+        for key in (KEY, KEY, KEYS[1])
     )
     assert_same(one, two)
     assert (one.params != other.params).all()
 
 
 def test_keys_of_the_old_kind_are_keys():
-    old = fit(squares, jnp.zeros(2), (X, Y), ADAM, key=jax.random.PRNGKey(0), steps=20, batch_size=8)
-    assert_same(old, fit(squares, jnp.zeros(2), (X, Y), ADAM, key=KEY, steps=20, batch_size=8))
+    old = fit(squares, jnp.zeros(2), (X, Y), ADAM, key=jax.random.PRNGKey(0), steps=20, batch_size=8, batch_axis=0)
+    assert_same(old, fit(squares, jnp.zeros(2), (X, Y), ADAM, key=KEY, steps=20, batch_size=8, batch_axis=0))
 
 
 @pytest.mark.exhaustive
 def test_members_are_vmap_is_jit_of_vmap_is_one_by_one():
     quick = optax.adam(0.3)
-    options = dict(steps=60, batch_size=8, validation=held_out, validate_every=4, patience=2)
+    options = dict(steps=60, batch_size=8, batch_axis=0, validation=held_out, validate_every=4, patience=2)
     members = fit(squares, jnp.zeros((3, 2)), (X, Y), quick, key=KEYS, **options)
 
     def one(key):
@@ -136,7 +137,7 @@ def test_an_average_is_validated_and_returned():
     assert_close(seen.history.validation[0], held_out(fitted.params))
 
 
-def test_optimisers_that_want_the_loss_have_it():
+def test_optimizers_that_want_the_loss_have_it():
     fitted = fit(exact, jnp.zeros(2), (X, Y), optax.lbfgs(), key=KEY, steps=10)
     with jax.numpy_rank_promotion("allow"):
         assert_close(fitted.params, jnp.linalg.lstsq(X, Y)[0], rtol=1e-4)
@@ -150,7 +151,7 @@ def test_equal_runs_share_one_compilation_whatever_their_keys_and_values():
         return squares(w, batch, key)
 
     def run(key, params):
-        fit(loss, params, (X, Y), ADAM, key=key, steps=30, batch_size=8)
+        fit(loss, params, (X, Y), ADAM, key=key, steps=30, batch_size=8, batch_axis=0)
         return len(traced)
 
     assert run(KEY, jnp.zeros(2)) == run(KEYS[1], np.ones(2, np.float32)) == run(KEYS[2], jnp.full(2, 3.0))

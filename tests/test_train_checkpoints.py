@@ -2,6 +2,7 @@
 
 import os
 import resource
+import subprocess
 import sys
 from contextlib import contextmanager
 
@@ -28,7 +29,7 @@ def shrink(w, x, key):
 
 def line(folder, steps=6, every=2, w=0.0, **changes):
     """A run of the smallest kind."""
-    given = dict(key=KEY, batch_size=8) | changes
+    given = dict(key=KEY, batch_size=8, batch_axis=0) | changes
     return fit(shrink, w, X, SGD, steps=steps, checkpoints=Checkpoints(folder, every), **given)
 
 
@@ -41,7 +42,7 @@ def assert_same(one, other):
 
 @pytest.mark.exhaustive
 def test_a_run_in_parts_is_the_whole_run(tmp_path):
-    """Named tuples, None fields, a clip in the structure, keys in the state of the optimiser, shortened histories."""
+    """Named tuples, None fields, a clip in the structure, keys in the state of the optimizer, shortened histories."""
     whole = train_child.run(None, 1, steps=60)
     train_child.run(tmp_path, every=5, steps=23)
     assert sorted(os.listdir(tmp_path)) == ["15", "20", "23"]
@@ -88,7 +89,9 @@ def test_members_and_iterables_resume(tmp_path):
 
     def members(steps, folder=None):
         checkpoints = None if folder is None else Checkpoints(folder)
-        return fit(shrink, jnp.zeros(3), X, SGD, key=keys, steps=steps, batch_size=8, checkpoints=checkpoints)
+        return fit(
+            shrink, jnp.zeros(3), X, SGD, key=keys, steps=steps, batch_size=8, batch_axis=0, checkpoints=checkpoints
+        )
 
     members(3, tmp_path / "members")
     assert_same(members(8, tmp_path / "members"), members(8))
@@ -188,3 +191,36 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, what):
         again = line(tmp_path)
     assert_same(again, whole)
     assert_same(line(tmp_path), whole)
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from jax_lstm.train._lock import locked
+with locked(Path(sys.argv[1])):
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
+def test_two_runs_in_one_folder_are_refused_and_a_killed_one_is_not_waited_for(tmp_path):
+    whole = line(tmp_path / "alone")
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    arguments = [sys.executable, "-c", HOLDS, str(folder)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(
+            ValueError, match=f"is in use by another run .process {other.pid} on .*: give another folder"
+        ):
+            line(folder)
+        other.kill()
+    assert_same(line(folder), whole)
+    assert sorted(os.listdir(folder)) == ["2", "4", "6"]
+
+
+def test_a_run_that_fails_releases_its_folder(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        fit(lambda w, x, key: 1 / 0, 0.0, X, SGD, key=KEY, steps=2, checkpoints=Checkpoints(tmp_path))
+    line(tmp_path)

@@ -20,7 +20,9 @@ def drawn(rows: int, steps: int, batch_size: int) -> np.ndarray:
         return -w[chosen].sum()
 
     optimizer = optax.sgd(lambda count: jnp.ldexp(1.0, count))
-    w = fit(loss, jnp.zeros(rows), jnp.arange(rows), optimizer, key=KEY, steps=steps, batch_size=batch_size).params
+    w = fit(
+        loss, jnp.zeros(rows), jnp.arange(rows), optimizer, key=KEY, steps=steps, batch_size=batch_size, batch_axis=0
+    ).params
     return np.asarray(w).astype(int) >> np.arange(steps)[:, None] & 1
 
 

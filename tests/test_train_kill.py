@@ -51,7 +51,7 @@ def kill_at_random(process: subprocess.Popen, folder: Path, after: int, dice: ra
 
 
 def killed(folder: Path, kills: int, steps: int, tmp_path: Path) -> int:
-    """Start a run and kill it, so many times; how many kills left a checkpoint half written."""
+    """Start a run and kill it, `kills` times; how many kills left a checkpoint half written."""
     folder.mkdir()
     half_written, newest = 0, 0
     seed = random.randrange(2**32)

@@ -1,4 +1,7 @@
-"""Count the instruction bundles of a step: of XLA's loop for a schedule, and of the TPU kernel's loop."""
+"""With `--device`: check and time every schedule on this machine's GPU or TPU, and write a report for an issue.
+
+Without it: count the instruction bundles of a step on a TPU, of XLA's loop for a schedule and of the TPU kernel's loop.
+"""
 
 import argparse
 import os
@@ -104,12 +107,23 @@ def measure(chip: str, schedule: str, sizes: list[int], dtype: str, features: in
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.accelerators", description=__doc__)
+    parser.add_argument("--device", action="store_true", help="check and time every schedule on this machine's device")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="with --device, how long it may take (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("device.json"), help="with --device, where to write (default: %(default)s)"
+    )
     parser.add_argument("--chip", choices=CHIPS, default="v5e")
     parser.add_argument("--sizes", type=int, nargs=3, default=[128, 64, 256], metavar=("TIME", "BATCH", "HIDDEN"))
     parser.add_argument("--features", type=int, default=128)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.device:
+        from experiments.accelerators import device
+
+        return device.run(given.minutes, given.out)
     if given.child:
         print(compile_program(given.chip, given.child, given.sizes, given.dtype, given.features))
         return 0

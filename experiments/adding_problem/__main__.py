@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments import report
-from experiments.adding_problem.task import GUESS, Adder, initialise, test, train
+from experiments.adding_problem.task import GUESS, Adder, initialize, test, train
 from jax_lstm import plot
 
 BIASES = {"forget bias 1": 1.0, "forget bias 4": 4.0, "chrono": None}
@@ -23,7 +23,7 @@ LEARNED = 0.01
 def starts(keys: jax.Array, length: int) -> dict[str, Adder]:
     """The networks of every kind of bias, one seed per key."""
     kinds = {name: {"longest": length} if bias is None else {"forget_bias": bias} for name, bias in BIASES.items()}
-    return {name: jax.vmap(partial(initialise, **kind))(keys) for name, kind in kinds.items()}
+    return {name: jax.vmap(partial(initialize, **kind))(keys) for name, kind in kinds.items()}
 
 
 def first_learned(curve: np.ndarray, window: int = 20) -> float:

@@ -26,7 +26,7 @@ class Adder(NamedTuple):
 
 @partial(jax.jit, static_argnums=(1, 2))
 def sequences(key: jax.Array, count: int, length: int) -> tuple[jax.Array, jax.Array]:
-    """Numbers uniform in [0, 1] beside marks, `(length, count, 2)`, and the sums of the two marked numbers, `(count,)`.
+    """Numbers uniform in [0, 1] and marks, `(length, count, 2)`, and the sums of the two marked numbers, `(count,)`.
 
     One mark is in the first half of a sequence, one in the second.
     """
@@ -39,7 +39,7 @@ def sequences(key: jax.Array, count: int, length: int) -> tuple[jax.Array, jax.A
     return jnp.stack([values, marks], axis=-1), (values * marks).sum(axis=0)
 
 
-def initialise(key: jax.Array, longest: int | None = None, **options) -> Adder:
+def initialize(key: jax.Array, longest: int | None = None, **options) -> Adder:
     """A network with the options of `jax_lstm.init`, and chrono biases for dependencies of up to `longest` steps."""
     layer_key, chrono_key, readout_key = jax.random.split(key, 3)
     layers = init_network(layer_key, 2, [HIDDEN], **options)

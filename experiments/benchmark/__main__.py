@@ -1,4 +1,4 @@
-"""The benchmark of the LSTM beside its peers.
+"""The benchmark of the LSTM against its peers.
 
 `python -m experiments.benchmark [PART] [--quick] [--seconds S] [--shapes NAME ...] [--out FOLDER]`
 """
@@ -11,21 +11,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+from experiments.benchmark import RESULTS
+from experiments.results import results_folder
+
 PARTS = {
     "shapes": "every system on every shape",
     "fresh": "the first call and the memory of each system, each in a fresh process",
     "kept": "every system on every shape, while the process keeps the memory it frees",
+    "wide": "large layers, single rows, stacks, both directions, float64",
+    "variants": "each variant of the layer against the plain one",
     "uses": "a training step, an ensemble, long sequences, wide batches, scalars",
-    "mesh": "the plain call beside the batch spread over one device for each core",
+    "mesh": "the plain call against the batch spread over one device for each core",
 }
-RESULTS = Path(__file__).parent / "results"
 
 
 def main(given: list[str] | None = None) -> int:
     """Measure one part, or all, each in a process of its own; print the tables and keep them with the figures."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.benchmark",
-        description="jax_lstm beside its peers.",
+        description="jax_lstm against its peers.",
         epilog="parts: " + "; ".join(f"{name}, {what}" for name, what in PARTS.items()),
     )
     parser.add_argument("part", nargs="?", choices=PARTS, help="one part (default: all)")
@@ -37,12 +41,14 @@ def main(given: list[str] | None = None) -> int:
         help="how long the calls of a comparison take turns (default: %(default)s)",
     )
     parser.add_argument("--shapes", nargs="+", help="only these: names, or BATCHxTIMExFEATURESxHIDDEN (default: all)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder for the results (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="the folder for the results (default: results; temporary if quick)")
     given = sys.argv[1:] if given is None else given
     options = parser.parse_args(given)
+    options.out = results_folder(options.out, RESULTS, quick=options.quick)
     if options.part is None:
         for part in PARTS:
-            subprocess.run([sys.executable, "-m", "experiments.benchmark", part, *given], check=True)
+            command = [sys.executable, "-m", "experiments.benchmark", part, *given, "--out", str(options.out)]
+            subprocess.run(command, check=True)
         return 0
 
     from jax_lstm import parallel  # what follows starts JAX, with the settings of this part
@@ -52,13 +58,19 @@ def main(given: list[str] | None = None) -> int:
     if options.part == "mesh":
         parallel.use_all_cores()
 
-    from experiments.benchmark import fresh, report, shapes, uses
+    from experiments.benchmark import fresh, report, shapes, uses, wide
 
     try:
         chosen = [shapes.parse(name) for name in options.shapes or (["small"] if options.quick else shapes.SHAPES)]
     except ValueError as error:
         parser.error(str(error))
-    measure = {"uses": uses.measure, "fresh": fresh.measure}.get(options.part, shapes.measure_all)
+    parts = {
+        "wide": wide.measure_wide,
+        "variants": wide.measure_variants,
+        "uses": uses.measure,
+        "fresh": fresh.measure,
+    }
+    measure = parts.get(options.part, shapes.measure_all)
     seconds = 0.05 if options.quick else options.seconds
     found = report.about(f"python -m experiments.benchmark {' '.join(given)}") | measure(options.part, chosen, seconds)
 

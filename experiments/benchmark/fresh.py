@@ -19,7 +19,7 @@ FIRST = "small"
 
 
 def measure(part: str, names: list[str], seconds: float, processes: int = 3) -> dict[str, Any]:
-    """Each system in turn: seconds of its first call, the least of some processes, and MiB of the gradient by shape."""
+    """Each system in turn: seconds of its first call, best of several processes, and MiB of the gradient by shape."""
     from experiments.benchmark.peers import PEERS
 
     first, memory = {}, {}

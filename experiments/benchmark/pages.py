@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmark.__main__ import RESULTS
+from experiments.benchmark import RESULTS
 from experiments.benchmark.report import geometric_mean, number, table
 from experiments.report import BEGIN, END
 
@@ -27,25 +27,32 @@ def overview(results: dict[str, Any]) -> str:
     for row in rows:
         times = [[number(row[what]["milliseconds"].get(one)) for what in ("forward", "gradient")] for one in systems]
         body.append([_sizes(row), *(" / ".join(pair).replace("– / –", "–") for pair in times)])
-    means = {
-        f"{what}{memory}": geometric_mean(results[name], what)
-        for name, memory in (("shapes", ""), ("kept", " with freed memory kept"))
-        if name in results
-        for what in ("forward", "gradient")
-    }
-    said = ", ".join(f"{number(value)} {what}" for what, value in means.items() if value is not None)
     return "\n".join(
         [
-            "Forward / gradient of one layer, in milliseconds, the least of many turns:",
+            "Forward / gradient of one layer, in milliseconds, best of many runs:",
             "",
             *table([SHAPE, *systems], body),
-            f"In the geometric mean over the shapes, the fastest of the others takes this many times our time: {said}.",
-            _made_by(part),
+            summary(results),
         ]
     )
 
 
-def beside(system: str, title: str, results: dict[str, Any]) -> str:
+def summary(results: dict[str, Any]) -> str:
+    """How many times faster than the fastest other framework, over all shapes."""
+    said = [_times_faster(results["shapes"])]
+    if "kept" in results:
+        said.append(f"({_times_faster(results['kept'])} where every process keeps the memory it frees)")
+    sentence = f"Geometric mean over the shapes, against the fastest other framework on each: {' '.join(said)}."
+    return f"{sentence}\n{_made_by(results['shapes'])}"
+
+
+def _times_faster(part: dict[str, Any]) -> str:
+    """In words; a pass that nothing else ran is left out."""
+    means = {what: geometric_mean(part, what) for what in ("forward", "gradient")}
+    return " and ".join(f"{number(mean)}× faster {what}" for what, mean in means.items() if mean is not None)
+
+
+def compared(system: str, title: str, results: dict[str, Any]) -> str:
     """Ours and one other system: time on every shape, memory where it was measured, and the first call."""
     part, fresh = results["shapes"], results["fresh"]
     memory = fresh["memory of the gradient, MiB"]
@@ -84,18 +91,18 @@ def _made_by(part: dict[str, Any]) -> str:
 
 
 PAGES = {
-    "README.md": overview,
+    "README.md": summary,
     "experiments/benchmark/README.md": overview,
-    "docs/explanations/performance.md": overview,
-    "docs/guides/from-torch.md": partial(beside, "torch", "`torch.nn.LSTM`"),
-    "docs/guides/from-keras.md": partial(beside, "Keras", "`keras.layers.LSTM` on its JAX backend"),
-    "docs/guides/flax-nnx.md": partial(beside, "Flax nnx", "`nnx.RNN(nnx.OptimizedLSTMCell(…))`"),
-    "docs/guides/flax-linen.md": partial(beside, "Flax linen", "`linen.RNN(linen.OptimizedLSTMCell(…))`"),
-    "docs/guides/haiku.md": partial(beside, "Haiku", "`hk.dynamic_unroll(hk.LSTM(…), …)`"),
-    "docs/guides/equinox.md": partial(beside, "Equinox", "`eqx.nn.LSTMCell` under `lax.scan` and `vmap`"),
-    "docs/guides/onnx.md": partial(beside, "ONNX Runtime", "ONNX Runtime's LSTM operator, which has no gradient"),
+    "docs/guides/schedules.md": overview,
+    "docs/guides/from-torch.md": partial(compared, "torch", "`torch.nn.LSTM`"),
+    "docs/guides/from-keras.md": partial(compared, "Keras", "`keras.layers.LSTM` on its JAX backend"),
+    "docs/guides/flax-nnx.md": partial(compared, "Flax nnx", "`nnx.RNN(nnx.OptimizedLSTMCell(…))`"),
+    "docs/guides/flax-linen.md": partial(compared, "Flax linen", "`linen.RNN(linen.OptimizedLSTMCell(…))`"),
+    "docs/guides/haiku.md": partial(compared, "Haiku", "`hk.dynamic_unroll(hk.LSTM(…), …)`"),
+    "docs/guides/equinox.md": partial(compared, "Equinox", "`eqx.nn.LSTMCell` under `lax.scan` and `vmap`"),
+    "docs/guides/onnx.md": partial(compared, "ONNX Runtime", "ONNX Runtime's LSTM operator, which has no gradient"),
 }
-"""What stands between the marks of a page, by its path."""
+"""The text between the marks of a page, by its path."""
 
 
 def filled(page: str, made: str) -> str:
@@ -108,7 +115,7 @@ def filled(page: str, made: str) -> str:
 
 
 def main() -> None:
-    """Write every page anew."""
+    """Rewrite the tables of every page."""
     results = json.loads((RESULTS / "results.json").read_text("utf-8"))
     for name, make in PAGES.items():
         page = ROOT / name

@@ -62,12 +62,27 @@ def torch_calls(work: Work) -> Calls:
     """`torch.nn.LSTM`, packed where ragged."""
     import torch
 
-    module = torch.nn.LSTM(work.xs.shape[2], work.params.w_h.shape[0])
-    module.load_state_dict(
-        {key: torch.from_numpy(array.copy()) for key, array in interop.to_torch((work.params,)).items()}
-    )
-    xs = torch.from_numpy(np.array(work.xs)).requires_grad_()
-    lengths = None if work.lengths is None else torch.from_numpy(np.array(work.lengths, np.int64))
+    arrays = {key: torch.from_numpy(array.copy()) for key, array in interop.to_torch((work.params,)).items()}
+    module = torch.nn.LSTM(work.xs.shape[2], work.params.w_h.shape[0], dtype=arrays["weight_hh_l0"].dtype)
+    module.load_state_dict(arrays)
+    return passes_of_torch(module, work.xs, work.lengths)
+
+
+def passes_of_torch(module: Any, inputs: Any, lengths: Any = None) -> Calls:
+    """The passes of a `torch.nn.LSTM`; by cuDNN where JAX computes on a GPU and torch finds one."""
+    import torch
+
+    on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    module.to(device)
+    xs = torch.from_numpy(np.array(inputs)).to(device).requires_grad_()
+    lengths = None if lengths is None else torch.from_numpy(np.array(lengths, np.int64))
+
+    def ready(result):
+        if not on_gpu:
+            return result.numpy()
+        torch.cuda.synchronize()
+        return result.cpu().numpy()
 
     def run():
         if lengths is None:
@@ -78,17 +93,17 @@ def torch_calls(work: Work) -> Calls:
 
     def forward():
         with torch.inference_mode():
-            return run()[0].numpy()
+            return ready(run()[0])
 
     def last():
         with torch.inference_mode():
-            return run()[1][0][0].numpy()
+            return ready(run()[1][0][0])
 
     def gradient():
         xs.grad = None
         module.zero_grad(set_to_none=True)
         run()[0].square().sum().backward()
-        return xs.grad.numpy()
+        return ready(xs.grad)
 
     return {"forward": forward, "gradient": gradient} | ({"last": last} if lengths is None else {})
 
@@ -130,7 +145,8 @@ def linen_calls(work: Work) -> Calls:
     """`flax.linen.RNN` over `OptimizedLSTMCell`."""
     from flax import linen
 
-    module = linen.RNN(linen.OptimizedLSTMCell(work.params.w_h.shape[0]), time_major=True)
+    hidden, dtype = work.params.w_h.shape[0], work.xs.dtype
+    module = linen.RNN(linen.OptimizedLSTMCell(hidden, dtype=dtype, param_dtype=dtype), time_major=True)
     (cell,) = interop.to_flax((work.params,), "linen.OptimizedLSTMCell")
     weights = jax.tree.map(jnp.asarray, {"params": {"cell": cell}})
     return jax_calls(

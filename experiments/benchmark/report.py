@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.benchmark import timing
+from experiments.benchmark import RESULTS, chart, timing
 from experiments.benchmark.peers import JAX_PEERS
 from experiments.report import save_figure
 from jax_lstm.schedules.kernels.cpu import library
@@ -23,6 +23,8 @@ TITLES = {
     "shapes": "Every system on every shape",
     "kept": "Every system on every shape, with freed memory kept",
     "mesh": "The batch over one device for each core",
+    "wide": "Large layers, single rows, stacks, both directions, float64",
+    "variants": "Variants of the layer",
     "uses": "Uses",
     "fresh": "In a fresh process",
 }
@@ -88,7 +90,8 @@ def source(part: dict[str, Any]) -> str:
 
 def part_text(name: str, part: dict[str, Any]) -> str:
     """The tables of one part."""
-    body = {"uses": _uses, "fresh": _fresh, "mesh": _mesh}.get(name, _shapes)(part)
+    tables = {"uses": _uses, "fresh": _fresh, "mesh": _mesh, "wide": _wide, "variants": _variants}
+    body = tables.get(name, _shapes)(part)
     return "\n".join([f"## {TITLES[name]}", "", source(part), "", *body]).rstrip() + "\n"
 
 
@@ -140,6 +143,38 @@ def _ragged(part: dict[str, Any]) -> list[str]:
     return lines + table(["", "jax_lstm", *(["torch"] if len(body[0]) > 2 else [])], body)
 
 
+def _wide(part: dict[str, Any]) -> list[str]:
+    lines = []
+    for what in ("forward", "gradient"):
+        times = {f"{row['shape']} {tuple(row['sizes'])}": row[what]["milliseconds"] for row in part["shapes"]}
+        systems = list(dict.fromkeys(system for row in times.values() for system in row))
+        best = [ratios(row).get("best of all") for row in times.values()]
+        body = [[name, *map(row.get, systems), over] for (name, row), over in zip(times.items(), best, strict=True)]
+        body.append(["geometric mean", *[None] * len(systems), geometric_mean(part, what)])
+        lines += [f"**{what}**, milliseconds, and the best peer's time over ours", ""]
+        lines += table(["work (batch, time, features, hidden)", *systems, "best peer over ours"], body)
+    return lines
+
+
+def _variants(part: dict[str, Any]) -> list[str]:
+    body = []
+    for row in part["variants"]:
+        cells = [row["variant"], row["schedule"], row["multiply-adds"]]
+        for what in ("forward", "gradient"):
+            plain, own = row[what]["plain"], row[what]["variant"]
+            cells += [own, own / plain / row["multiply-adds"]]
+        body.append(cells)
+    sizes = ", ".join(map(str, part["sizes"]))
+    head = ["variant", "schedule", "multiply-adds"]
+    for what in ("forward", "gradient"):
+        head += [f"{what}, ms", f"{what}, per multiply-add"]
+    return [
+        f"Shape ({sizes}). Multiply-adds, and time per multiply-add, relative to the plain layer timed in turn:",
+        "",
+        *table(head, body),
+    ]
+
+
 def _mesh(part: dict[str, Any]) -> list[str]:
     body = [
         [f"{row['shape']}, {what}", *map(row[what]["milliseconds"].get, OURS)]
@@ -179,6 +214,8 @@ def keep(folder: Path, results: dict[str, Any]) -> None:
     (folder / "results.md").write_text(f"# Results\n\n{text}", "utf-8")
     if "shapes" in results:
         save_figure(_picture(results["shapes"]), folder / "figure.png")
+    if folder == RESULTS:
+        chart.main()
 
 
 def _picture(part: dict[str, Any]) -> Figure:

@@ -48,7 +48,7 @@ def refuse_unequal(results: Mapping[str, Any], valid=None) -> None:
 
 
 def peak_rate(cores: int, rounds: int = 10, times: int = 10**7) -> float | None:
-    """The float32 operations per second of so many cores that multiply and add, all at once and out of registers.
+    """The float32 operations per second of this many cores that multiply and add, all at once and in registers.
 
     None where there is no compiled kernel, whose library has that loop.
     """

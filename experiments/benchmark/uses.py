@@ -44,7 +44,7 @@ def notebook_in_numpy(xs: np.ndarray) -> np.ndarray:
 
 
 def three_scalars(seconds: float) -> dict[str, float]:
-    """One compiled call on the notebook's `[1, 2, 3]`, in microseconds, beside the least that a compiled call takes."""
+    """One compiled call on the notebook's `[1, 2, 3]`, in microseconds, next to the fastest compiled call."""
     params, xs = from_gates(GATES), jnp.array([[1.0], [2.0], [3.0]])
     compiled, nothing = jax.jit(lambda params, xs: lstm(params, xs)[0].h), jax.jit(lambda scalar: scalar + 1)
     calls = {"jax_lstm": lambda: compiled(params, xs), "1 + 1 in JAX": lambda: nothing(1.0)}
@@ -52,7 +52,7 @@ def three_scalars(seconds: float) -> dict[str, float]:
 
 
 def many_scalars(seconds: float, sequences: int = 100_000, steps: int = 64) -> dict[str, float]:
-    """Many sequences of scalars, in milliseconds, beside the notebook's code on NumPy arrays."""
+    """Many sequences of scalars, in milliseconds, next to the notebook's code on NumPy arrays."""
     xs = np.random.default_rng(0).normal(size=(steps, sequences)).astype("float32")
     params = from_gates(GATES)
     compiled = jax.jit(lambda params, xs: lstm(params, xs[..., None])[0].h[..., 0])
@@ -92,7 +92,7 @@ def ensemble(seconds: float, members: int = 32) -> dict[str, float]:
 
 
 def training_step(seconds: float, steps: int = 64) -> dict[str, float]:
-    """One step of Adam on the small shape, in milliseconds: 64 steps inside one `jit`, beside torch's loop."""
+    """One step of Adam on the small shape, in milliseconds: 64 steps inside one `jit`, next to torch's loop."""
     work = draw(100, 32, 8, 64)
     targets = jnp.sin(work.xs.sum(axis=2, keepdims=True))
     optimizer = optax.adam(1e-3)

@@ -1,5 +1,5 @@
-"""The command: forecast the next twelve values from times in the second half of a series, without fitting and
-fitted, and keep the table.
+"""The command: forecast the next twelve values from cutoffs in the second half of a series, without fitting and
+fitted, and write the table.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from experiments.results import results_folder, write_file
 from jax_lstm import forecast
-from jax_lstm._files import replacing
 
 DATA = Path(__file__).parent.parent / "data"
 SERIES = {"airline": ("Passengers", 12), "sunspots": ("SUNACTIVITY", 11)}
@@ -37,7 +37,7 @@ def rolling(
 ) -> dict[str, dict[str, np.ndarray]]:
     """By method and metric one number for each origin: scaled errors, and the shares of values within each interval.
 
-    A model is fitted anew at every `fit_every`-th origin; it knows what came before that origin alone.
+    At every `fit_every`-th cutoff a model is fitted to the values before it.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for place, origin in enumerate(origins):
@@ -51,7 +51,7 @@ def rolling(
             rows = found.setdefault(
                 name, {key: np.full(len(origins), np.nan) for key in ("MAE", "MASE", *map(str, LEVELS))}
             )
-            error = np.abs(one.centre[0] - truth).mean()
+            error = np.abs(one.forecast[0] - truth).mean()
             rows["MAE"][place], rows["MASE"][place] = error, error / unit
             for level in LEVELS:
                 rows[str(level)][place] = np.mean((truth >= one.lower[level][0]) & (truth <= one.upper[level][0]))
@@ -77,21 +77,19 @@ def table(found: dict[str, dict[str, np.ndarray]]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.forecast", description=__doc__)
     parser.add_argument("--series", choices=SERIES, default="airline", help="which series (default: %(default)s)")
-    parser.add_argument("--fit-every", type=int, default=6, help="fit at every so many origins (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="few origins, for a look at the output")
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="the folder for the table (default: here)"
-    )
+    parser.add_argument("--fit-every", type=int, default=6, help="fit at every n-th cutoff (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="few cutoffs, to see whether it runs")
+    parser.add_argument("--out", type=Path, help="the folder for the table (default: here; a temporary one if quick)")
     given = parser.parse_args(arguments)
+    given.out = results_folder(given.out, Path(__file__).parent, quick=given.quick)
     values, season = read(given.series), SERIES[given.series][1]
     begin = time.process_time()
     origins = list(range(len(values) // 2, len(values) - HORIZON + 1, 30 if given.quick else 1))
     effort = "quick" if given.quick else "normal"
     text = table(rolling(values, season, origins, fit_every=given.fit_every, effort=effort))
     print(f"{text}\n{given.series}; {time.process_time() - begin:.0f} s of CPU")
-    given.out.mkdir(parents=True, exist_ok=True)
-    with replacing(given.out / f"{given.series}_rolling.md") as temporary:
-        temporary.write_text(f"{text}\n{given.series}, {HORIZON} steps ahead from {len(origins)} origins\n")
+    text += f"\n{given.series}, {HORIZON} steps ahead from {len(origins)} origins\n"
+    write_file(given.out / f"{given.series}_rolling.md", text)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def take(data: Utterances, chosen: np.ndarray) -> Utterances:
     return Utterances(data.xs[:, chosen], data.lengths[chosen], data.speakers[chosen])
 
 
-def initialise(key: jax.Array, features: int, **options) -> Classifier:
+def initialize(key: jax.Array, features: int, **options) -> Classifier:
     """A classifier, with the options of `jax_lstm.init`."""
     layer_key, readout_key = jax.random.split(key)
     layers = init_network(layer_key, features, [HIDDEN], bidirectional=True, **options)
@@ -113,8 +113,8 @@ def loss(model: Classifier, batch: Utterances, key: jax.Array) -> jax.Array:
 
 @cache
 def starts(features: int, **options) -> Callable[[jax.Array], Classifier]:
-    """A function that initialises one classifier per key; cached, like `optimizer`, so that it compiles once."""
-    return jax.jit(partial(jax.lax.map, partial(initialise, features=features, **options)))
+    """A function that initializes one classifier per key; cached, like `optimizer`, so that it compiles once."""
+    return jax.jit(partial(jax.lax.map, partial(initialize, features=features, **options)))
 
 
 @cache

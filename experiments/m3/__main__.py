@@ -5,6 +5,7 @@ frequency.
 from __future__ import annotations
 
 import argparse
+import io
 import time
 from pathlib import Path
 
@@ -13,17 +14,17 @@ import numpy as np
 
 from experiments.m3.collection import KINDS, Collection, load, mase, smape
 from experiments.m3.tables import Scores, judge, picture, report
+from experiments.results import results_folder, write_file
 from jax_lstm import forecast
-from jax_lstm._files import replacing
 
 LEVELS = (0.8, 0.95)
 OURS = {
-    "combined": "LSTM and Theta, no fitting",
+    "combined": "combined, no fitting",
     "lstm": "LSTM alone, no fitting",
     "theta": "Theta",
     "seasonal naive": "seasonal naive",
 }
-FITTED = {"combined": "LSTM and Theta, fitted", "lstm": "LSTM alone, fitted"}
+FITTED = {"combined": "combined, fitted", "lstm": "LSTM alone, fitted"}
 PEERS = {
     "DynamicOptimizedTheta": "DynamicOptimizedTheta (statsforecast)",
     "AutoETS": "AutoETS (statsforecast)",
@@ -56,12 +57,12 @@ def fitted(collection: Collection, effort: str) -> tuple[dict[str, Scores], str]
 
 
 def peers(kind: str, collection: Collection, folder: Path) -> dict[str, Scores]:
-    """What `python -m experiments.m3.peers` kept of other libraries' methods."""
+    """The scores of other libraries' methods, from the forecasts that `python -m experiments.m3.peers` saved."""
     found = {}
     for path in sorted(folder.glob(f"*.{kind}.npz")):
         kept = np.load(path)
-        centre, name = kept["centre"], path.name.removesuffix(f".{kind}.npz")
-        found[PEERS[name]] = Scores(smape(collection, centre), mase(collection, centre), {}, float(kept["seconds"]))
+        values, name = kept["forecast"], path.name.removesuffix(f".{kind}.npz")
+        found[PEERS[name]] = Scores(smape(collection, values), mase(collection, values), {}, float(kept["seconds"]))
     return found
 
 
@@ -69,10 +70,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.m3", description=__doc__)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--validate", action="store_true", help="the last values of the training parts in place of the tests"
+        "--validate", action="store_true", help="forecast the last values of the training parts, not the tests"
     )
     where.add_argument("--m1", action="store_true", help="the series of M1, on which nothing was chosen, in m1.md")
-    parser.add_argument("--quick", action="store_true", help="a few series: says whether it runs, not how good it is")
+    parser.add_argument("--quick", action="store_true", help="a few series, to see whether it runs")
     parser.add_argument(
         "--kinds", nargs="+", choices=KINDS, default=KINDS, help="some of the frequencies (default: all)"
     )
@@ -81,10 +82,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--no-fit", action="store_true", help="without the fitted models")
     parser.add_argument("--peers", type=Path, help="the folder that python -m experiments.m3.peers wrote")
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="the folder for results.md (default: here)"
-    )
+    parser.add_argument("--out", type=Path, help="the folder for results.md (default: here; a temporary one if quick)")
     given = parser.parse_args(arguments)
+    given.out = results_folder(given.out, Path(__file__).parent, quick=given.quick)
     if given.m1 and given.peers is not None:
         parser.error("--peers has forecasts of M3: leave it out with --m1")
     kinds = [kind for kind in given.kinds if not (given.m1 and kind == "other")]
@@ -94,7 +94,6 @@ def main(arguments: list[str] | None = None) -> None:
     collections = {kind: load(kind, **options) for kind in kinds}
     horizons = {kind: one.horizon for kind, one in collections.items()}
     path = given.out / ("validation.md" if given.validate else "m1.md" if given.m1 else "results.md")
-    given.out.mkdir(parents=True, exist_ok=True)
     found = {kind: unfitted(one) for kind, one in collections.items()}
     told = []
     keep(path, found, horizons, told)
@@ -118,12 +117,12 @@ def keep(path: Path, found: dict[str, dict[str, Scores]], horizons: dict[str, in
         + "\n"
     )
     print(text, flush=True)
-    with replacing(path) as temporary:
-        temporary.write_text(text)
+    write_file(path, text)
     if path.stem == "m1":  # the figure is of M3
         return
-    with replacing(path.with_suffix(".png")) as temporary:
-        picture(found, horizons).savefig(temporary, format="png", dpi=100)
+    image = io.BytesIO()
+    picture(found, horizons).savefig(image, format="png", dpi=100)
+    write_file(path.with_suffix(".png"), image.getvalue())
 
 
 if __name__ == "__main__":

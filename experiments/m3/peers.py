@@ -67,10 +67,10 @@ def main(arguments: list[str] | None = None) -> None:
         for kind in given.kinds:
             collection = load(kind, validate=False, most=12 if given.quick else None)
             begin = time.process_time()
-            centre = PEERS[name](collection)
+            made = PEERS[name](collection)
             seconds = time.process_time() - begin
-            np.savez(given.out / f"{name}.{kind}.npz", centre=centre, seconds=seconds)
-            print(f"{name}, {kind}: {len(centre)} series in {seconds:.0f} s of CPU", flush=True)
+            np.savez(given.out / f"{name}.{kind}.npz", forecast=made, seconds=seconds)
+            print(f"{name}, {kind}: {len(made)} series in {seconds:.0f} s of CPU", flush=True)
 
 
 if __name__ == "__main__":

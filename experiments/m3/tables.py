@@ -21,13 +21,13 @@ PUBLISHED_MASE = {
     "Chronos-Bolt base, 205 million (published)": (2.906, 1.289, 0.851),
     "Chronos-Bolt tiny, 9 million (published)": (3.368, 1.365, 0.874),
     "Chronos-T5 large, 710 million (published)": (3.024, 1.187, 0.856),
-    "seasonal naive (published beside them)": (3.172, 1.425, 1.146),
+    "seasonal naive (published next to them)": (3.172, 1.425, 1.146),
 }
 """Models not fitted to M3, on its yearly, quarterly and monthly series; the README says where this is from."""
 
 
 class Scores(NamedTuple):
-    """What a method did on one frequency: errors by series, coverage by level, and CPU seconds."""
+    """The scores of a method on one frequency: errors by series, coverage by level, and CPU seconds."""
 
     smape: np.ndarray
     mase: np.ndarray
@@ -37,8 +37,8 @@ class Scores(NamedTuple):
 
 def judge(collection: Collection, made: forecast.Forecasts, seconds: float) -> Scores:
     """The scores of forecasts."""
-    centre = np.stack(made.centre)
-    held = {
+    values = np.stack(made.forecast)
+    coverage = {
         level: float(
             np.mean(
                 (collection.actuals >= np.stack(made.lower[level]))
@@ -47,7 +47,7 @@ def judge(collection: Collection, made: forecast.Forecasts, seconds: float) -> S
         )
         for level in made.lower
     }
-    return Scores(smape(collection, centre), mase(collection, centre), held, seconds)
+    return Scores(smape(collection, values), mase(collection, values), coverage, seconds)
 
 
 def overall(parts: dict[str, Scores], horizons: dict[str, int]) -> np.ndarray:
@@ -95,7 +95,7 @@ def report(
         lines += [
             f"| {name} | {' | '.join(f'{one:.3f}' for one in values)} | | |" for name, values in PUBLISHED_MASE.items()
         ]
-    lines += ["", f"| share of values within 80 / 95 % | {head} |", "|---" * (len(found) + 1) + "|"]
+    lines += ["", f"| coverage of 80 / 95 % intervals | {head} |", "|---" * (len(found) + 1) + "|"]
     for name, parts in methods.items():
         if all(one.coverage for one in parts.values()):
             cells = " | ".join(

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation (Schulman et al. 2017): rollouts by single steps, updates over whole sequences."""
+"""Proximal policy optimization (Schulman et al. 2017): rollouts by single steps, updates over whole sequences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIMIZER = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(3e-3))
 
 
 class Actor(NamedTuple):
-    """Where acting stands between two steps.
+    """The state of acting between two steps.
 
     Args:
         mazes: the state of the mazes.
@@ -74,7 +74,7 @@ def log_prob(logits: Float[Array, "*batch actions"], actions: Int[Array, "*batch
 
 
 def advantages(seen: Rollout, last_values: Float[Array, " batch"]) -> Float[Array, "time batch"]:
-    """Generalised advantage estimates (Schulman et al. 2016); nothing passes the end of an episode."""
+    """Generalized advantage estimates (Schulman et al. 2016); nothing passes the end of an episode."""
     reward, done, _ = seen.outcomes
     goes_on = 1.0 - done.astype(reward.dtype)
     next_values = jnp.concatenate([seen.values[1:], last_values[None]])

@@ -1,7 +1,8 @@
 """The command: what the network's errors on M3's training parts have in common with what the network saw.
 
 A generator of series is right for a collection where nothing is left in the errors: where they depend on a feature, the
-series follow it more, or less, than those that the network learnt from do. Only training parts are read.
+series follow it more, or less, than those that the network learned from do. Only training parts are read, and series
+that the forecaster does not take logarithms of are left out.
 """
 
 from __future__ import annotations
@@ -15,15 +16,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.m3.collection import KINDS, load
+from experiments.m3.collection import KINDS
+from experiments.m3.collection import load as load_collection
 from experiments.pretrain.__main__ import SEED
-from experiments.pretrain.recipes import RECIPES, TRAINING, synthetic
-from jax_lstm.forecast._features import features
-from jax_lstm.forecast._methods import CHUNK
-from jax_lstm.forecast._network import DESIGNS, Network, ensemble, learn, start
-from jax_lstm.forecast._predict import gather
-from jax_lstm.forecast._weights import FOLDER, network_of, safetensors
-from jax_lstm.forecast._windows import join
+from experiments.pretrain.recipes import RECIPES
+from experiments.pretrain.training import TRAINING, synthetic
+from jax_lstm.forecast.training import (
+    DESIGNS,
+    PACKAGED,
+    Network,
+    align,
+    ensemble,
+    features,
+    join,
+    learn,
+    load,
+    row_class,
+    start,
+    transform,
+)
+
+CHUNK = 512
+"""How many series the network runs over at once."""
 
 ORIGINS = {"yearly": (6, 9), "quarterly": (8, 12, 16), "monthly": (18, 27, 36, 45, 54), "other": (8, 12, 16)}
 """How many of the last values are not known at each origin; all that are forecast lie within the training parts."""
@@ -34,6 +48,7 @@ class Left(NamedTuple):
 
     Args:
         windows: how many forecasts were made.
+        left_out: how many series have no logarithms, so that no forecast of them is counted.
         smape: their mean error.
         weights: of each feature in the errors, zero where nothing is left.
         without: the mean error less what the features say of it.
@@ -41,6 +56,7 @@ class Left(NamedTuple):
     """
 
     windows: int
+    left_out: int
     smape: float
     weights: dict[str, float]
     without: float
@@ -49,13 +65,14 @@ class Left(NamedTuple):
 
 def left(network: Network, kind: str) -> Left:
     """The errors of a network of short seasons on the series of one frequency."""
-    collection = load(kind, validate=False)
-    season, horizon = collection.season, collection.horizon
-    group = gather(collection.past, season, horizon)
+    collection = load_collection(kind, validate=False)
+    season = collection.season
+    rows = row_class(max(DESIGNS["short"].context, *map(len, collection.past)))
+    values, units = transform(align(collection.past, rows))
     parts = [
         part
         for chunk in np.array_split(np.arange(len(collection.past)), -(-len(collection.past) // CHUNK))
-        for part in _errors(network, group.values[:, chunk], group.units.logs[chunk], kind, season)
+        for part in _errors(network, values[:, chunk], units.logs[chunk], kind, season)
     ]
     error, columns = (np.concatenate(one) for one in zip(*parts, strict=True))
     names = ("coming season", "one season before", "newest value", "slope", "last season's level")
@@ -65,6 +82,7 @@ def left(network: Network, kind: str) -> Left:
     rest = error.ravel() - columns @ weights
     return Left(
         len(error),
+        int((~units.logs).sum()),
         _smape(error),
         {names[place]: float(weight) for place, weight in zip(used, weights, strict=True)},
         _smape(rest),
@@ -78,14 +96,15 @@ def _errors(
     """From each origin the errors in logarithms `(series, horizon)`, and the features in the same units."""
     design, horizon = DESIGNS["short"], ORIGINS[kind][0]
     steps = features(values, logs, season, design)
-    centre = np.asarray(ensemble(network, jnp.asarray(steps.x), jnp.asarray(steps.valid))[0])
+    every = jnp.arange(design.context)
+    center = np.asarray(ensemble(network, jnp.asarray(steps.x), jnp.asarray(steps.valid), every)[0])
     known = np.cumsum(~np.isnan(values), axis=0)
     ahead = np.arange(1, horizon + 1)
     newest, coming, before, level, slope = np.cumsum([design.window - 1, 1, design.horizon, design.horizon, 4])
     for back in ORIGINS[kind]:
         row, end = design.context - 1 - back, len(values) - back
         actual, size, x = values[end : end + horizon].T, steps.scale[row][:, None], steps.x[row]
-        said = steps.level[row][:, None] + (steps.base[row] + size * centre[row])[:, :horizon]
+        said = steps.level[row][:, None] + (steps.base[row] + size * center[row])[:, :horizon]
         enough = (known[end - 1] >= 2 * season + 6) & ~np.isnan(actual).any(axis=1) & logs
         columns = [
             x[:, coming : coming + horizon],
@@ -99,7 +118,7 @@ def _errors(
 
 def regress(columns: np.ndarray, error: np.ndarray) -> np.ndarray:
     """The weights of the columns for which the mean of tanh(|rest| / 2), half the sMAPE, is least: least squares, its
-    rows weighted anew until they are.
+    rows weighted again until they are.
     """
     weights = np.zeros(columns.shape[1])
     for _ in range(20):
@@ -110,7 +129,7 @@ def regress(columns: np.ndarray, error: np.ndarray) -> np.ndarray:
 
 
 def small(kind: str) -> Network:
-    """A small network that has learnt from 5000 series of one frequency's recipes alone: what a change of them does,
+    """A small network that has learned from 5000 series of one frequency's recipes alone: what a change of them does,
     in a minute.
     """
     design, season = DESIGNS["short"], {"quarterly": 4, "monthly": 12}.get(kind, 1)
@@ -131,15 +150,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.pretrain.errors", description=__doc__)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="some of the frequencies")
     whose = parser.add_mutually_exclusive_group()
-    whose.add_argument("--weights", type=Path, default=FOLDER, help="where short.safetensors is (default: the package)")
+    whose.add_argument("--weights", type=Path, default=PACKAGED, help="a model (default: the package's)")
     whose.add_argument("--small", action="store_true", help="a small network of each frequency's recipes, made now")
     given = parser.parse_args(arguments)
-    network = network_of(safetensors().load((given.weights / "short.safetensors").read_bytes()))
+    network = load(given.weights).networks["short"]
     for kind in given.kinds:
         found = left(small(kind) if given.small else network, kind)
         weights = ", ".join(f"{name} {weight:+.2f}" for name, weight in found.weights.items())
         print(
-            f"{kind}, {found.windows} forecasts: sMAPE {found.smape:.2f}, without what is left {found.without:.2f}; "
+            f"{kind}, {found.windows} forecasts, {found.left_out} series left out: "
+            f"sMAPE {found.smape:.2f}, without what is left {found.without:.2f}; "
             f"median error {found.bias:+.1f} %; {weights}",
             flush=True,
         )

@@ -33,7 +33,7 @@ class Recipe(NamedTuple):
         cycles: the share of series with a stochastic cycle.
         cycle_length: the range of its period, in seasons.
         cycle_strength: the range of its noise, relative to all other noise.
-        nested: the share of series with a longer season beside (days of the week, say), and with noise that
+        nested: the share of series with a longer season too (days of the week, say), and with noise that
             depends on the phase.
     """
 

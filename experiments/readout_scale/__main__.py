@@ -1,4 +1,4 @@
-"""The command: fit, print the tables, draw the figure, and save both beside the README."""
+"""The command: fit, print the tables, draw the figure, and save both next to the README."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def figure(fits: Fits, hs: np.ndarray, targets: np.ndarray) -> Figure:
     """The loss while the scale and then the line are fitted, and both against the data."""
     picture = Figure(figsize=(9, 7), layout="constrained")
     above, below = picture.subfigures(2, height_ratios=(2, 3))
-    axes = plot.losses(dict(zip(SOURCES, fits.losses[:, 0], strict=True)), axes=above.subplots())
+    axes = above.subplots()
+    plot.losses(dict(zip(SOURCES, fits.losses[:, 0], strict=True)), axes=axes)
     axes.set(ylim=(1e-2, None), ylabel="mean squared error", xticks=range(1, 2 * STEPS_EACH + 1))
     axes.axvline(STEPS_EACH + 0.5, color="grey", linewidth=1)
     axes.annotate(" then the bias too", (STEPS_EACH + 0.5, 0.9), xycoords=("data", "axes fraction"))

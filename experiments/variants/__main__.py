@@ -19,7 +19,7 @@ VARIANTS: dict[str, dict] = {
     "peepholes": {"peephole": True},
     "coupled gates": {"coupled": True},
     "projection to 8": {"projection": 8},
-    "layer normalisation": {"norm": True},
+    "layer normalization": {"norm": True},
     "diagonal recurrence": {"diagonal": True},
     "4 heads": {"heads": 4},
     "sLSTM of 4 heads": {"heads": 4, "exponential": True},
@@ -36,8 +36,8 @@ def main(given: list[str] | None = None) -> None:
     train, test = vowels.splits()
     errors, accuracies, sizes = {}, {}, {}
     for name in names:
-        initialise = partial(adding.initialise, longest=length, **VARIANTS[name])
-        models = jax.jit(partial(jax.lax.map, initialise))(jax.random.split(init_key, seeds))
+        initialize = partial(adding.initialize, longest=length, **VARIANTS[name])
+        models = jax.jit(partial(jax.lax.map, initialize))(jax.random.split(init_key, seeds))
         fitted = adding.train(jax.random.split(train_key, seeds), models, length, steps)
         errors[name] = np.asarray(adding.test(test_key, fitted.params, length))
         classifiers = vowels.train(jax.random.split(vowels_key, seeds), train, epochs, **VARIANTS[name]).params

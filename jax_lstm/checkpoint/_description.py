@@ -8,15 +8,16 @@ from typing import Any, get_args
 
 import numpy as np
 
-from jax_lstm._types import GATES, Bidirectional, Clip, Coupled, Exponential, LayerNorm, Params, Readout
+from jax_lstm._types import GATES, Bidirectional, Carry, Clip, Coupled, Exponential, LayerNorm, Params, Readout
 from jax_lstm.checkpoint._tree import Checkpoint, leaves
 from jax_lstm.checkpoint._validate import check
 
-VERSION = 1
-"""The version of the format that `save` writes; `load` reads this one and refuses newer ones."""
+KIND, VERSION = "jax_lstm", 1
+"""The kind of file that `save` writes, and the version of its format; `load` refuses all others."""
 
 _KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (*get_args(Params), Bidirectional, LayerNorm, Coupled, Exponential, Clip, Readout)
+    kind.__name__: kind
+    for kind in (*get_args(Params), Bidirectional, Carry, LayerNorm, Coupled, Exponential, Clip, Readout)
 }
 _ABOUT = {
     "w_x": "(features, gates*hidden): input weights of x @ w_x; gate blocks on the last axis in the order of `gates`",
@@ -25,10 +26,11 @@ _ABOUT = {
     "b": "(gates*hidden,): biases",
     "peephole": "(gates - 1, hidden): rows i, f, o (i, o when coupled); the old cell into i and f, the new one into o",
     "projection": "(hidden, out): h = (o * tanh(c)) @ projection",
-    "norm": "layer normalisation of x @ w_x and h @ w_h (scale_x, scale_h), and of c before its tanh (scale_c, bias_c)",
+    "norm": "layer normalization of x @ w_x and h @ w_h (scale_x, scale_h), and of c before its tanh (scale_c, bias_c)",
     "coupled": "the forget gate is one minus the input gate",
     "exponential": "the input gate is exp, with a normalizer and a stabilizer: i = exp(z_i), m = o * c / n (sLSTM)",
     "clip": "cell: c is clipped to plus or minus this; gates: all pre-activations are",
+    "carries": "initial states, h (batch, out) and c (batch, hidden), with a batch of one for all sequences",
     "readout": "y = h @ w + b, w (out, outputs), b (outputs,)",
 }
 
@@ -79,31 +81,37 @@ def build(text: str, arrays: Mapping[str, np.ndarray], name: str) -> Checkpoint:
             tuple(_decode(layer, arrays, f"layers.{position}") for position, layer in enumerate(description["layers"])),
             _decode(description["readout"], arrays, "readout"),
             description["metadata"],
+            tuple(
+                _decode(carry, arrays, f"carries.{position}") for position, carry in enumerate(description["carries"])
+            )
+            if "carries" in description
+            else None,
         )
-        # the arrays are described again: every word of the description then holds, sizes and gate order included
+        # the arrays are described again and compared, so that sizes and gate order are verified too
         if _description(checkpoint) != description or leaves(checkpoint).keys() != arrays.keys():
             raise ValueError("the arrays differ from their description")
     except KeyError as error:
-        raise ValueError(
-            f"{name} does not hold what it describes ({error} is missing): write it with jax_lstm.checkpoint.save"
-        ) from error
-    except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise ValueError(
-            f"{name} does not hold what it describes ({error}): write it with jax_lstm.checkpoint.save"
-        ) from error
+        raise ValueError(_unlike(name, f"{error} is missing")) from error
+    except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
+        raise ValueError(_unlike(name, str(error))) from error
     return checkpoint
 
 
+def _unlike(name: str, fault: str) -> str:
+    return f"{name} does not hold what it describes ({fault[:200]}): write it with jax_lstm.checkpoint.save"
+
+
 def _description(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a file says of itself, or a refusal of what does not fit."""
+    """The description of a checkpoint; what does not fit is refused."""
     members = check(checkpoint)
     return {
-        "format": "jax_lstm",
+        "format": KIND,
         "version": VERSION,
         "members": list(members),
         "layers": [_encode(layer) for layer in checkpoint.layers],
         "readout": _encode(checkpoint.readout),
         "metadata": checkpoint.metadata,
+        **({} if checkpoint.carries is None else {"carries": [_encode(carry) for carry in checkpoint.carries]}),
     }
 
 

@@ -19,10 +19,11 @@ def place(checkpoint: Checkpoint, template: Checkpoint, name: str) -> Checkpoint
         given, wanted = found.get(path, "absent"), expected.get(path, "absent")
         if given != wanted:
             raise ValueError(
-                f"{path} is {given} in {name}, but {wanted} in the template: load it without one, or make that fit"
+                f"{path} is {given} in {name}, but {wanted} in the template: "
+                "load without a template, or change the template"
             )
     placed = jax.tree.map(_place_array, tree(checkpoint), tree(template))
-    return Checkpoint(placed["layers"], placed["readout"], checkpoint.metadata)
+    return Checkpoint(placed["layers"], placed["readout"], checkpoint.metadata, placed.get("carries"))
 
 
 def _place_array(value: Any, like: Any) -> jax.Array:
@@ -35,7 +36,7 @@ def _place_array(value: Any, like: Any) -> jax.Array:
 
 
 def _summary(checkpoint: Checkpoint) -> dict[str, str]:
-    """What stands at every path, in words: arrays, bounds, and None where an optional field is absent."""
+    """The leaf at every path in words: arrays, bounds, and None for an optional field that is absent."""
     found = leaves(checkpoint, is_leaf=lambda node: node is None or isinstance(node, Clip | Coupled))
     return {
         path: f"{leaf.dtype} {leaf.shape}" if hasattr(leaf, "dtype") else repr(leaf) for path, leaf in found.items()

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, and its leaves by path."""
+"""The content of a checkpoint, and its leaves by path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jax_lstm._types import Layer, Readout
+from jax_lstm._types import Bidirectional, Carry, Layer, Readout
 
 
 class Checkpoint(NamedTuple):
@@ -17,16 +17,19 @@ class Checkpoint(NamedTuple):
         layers: a tuple of layers for `network`.
         readout: a linear readout, or None.
         metadata: what was given to `save`, or None.
+        carries: the initial states of the layers, such as learned ones, as `network` takes them; or None.
     """
 
     layers: tuple[Layer, ...]
     readout: Readout | None = None
     metadata: dict[str, Any] | None = None
+    carries: tuple[Carry | Bidirectional[Carry], ...] | None = None
 
 
 def tree(checkpoint: Checkpoint) -> dict[str, Any]:
     """The parts that hold arrays, as a pytree."""
-    return {"layers": tuple(checkpoint.layers), "readout": checkpoint.readout}
+    carries = {} if checkpoint.carries is None else {"carries": tuple(checkpoint.carries)}
+    return {"layers": tuple(checkpoint.layers), "readout": checkpoint.readout, **carries}
 
 
 def leaves(checkpoint: Checkpoint, is_leaf: Callable[[Any], bool] | None = None) -> dict[str, Any]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
 import numpy as np
 
-from jax_lstm import _checks
-from jax_lstm._types import Readout
+from jax_lstm import _check_stack, _checks
+from jax_lstm._types import Carry, Readout, directions
+from jax_lstm.checkpoint._container import FLOATS
+from jax_lstm.checkpoint._json import check_json
 from jax_lstm.checkpoint._tree import Checkpoint, name, tree
-
-DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
-"""The dtypes that a file holds, by the names of safetensors."""
 
 
 def check(checkpoint: Checkpoint) -> tuple[int, ...]:
@@ -21,46 +19,33 @@ def check(checkpoint: Checkpoint) -> tuple[int, ...]:
     members = _leading_axes(checkpoint)
     one = jax.tree.map_with_path(lambda path, leaf: _member(leaf, name(path), members), tree(checkpoint))
     first = jax.tree.leaves(one["layers"])[0]
-    sizes = _checks.check_layers(one["layers"], first.shape[-2] if first.ndim > 1 else 1, first.dtype)
+    sizes = _check_stack.check_layers(one["layers"], first.shape[-2] if first.ndim > 1 else 1, first.dtype)
     if one["readout"] is not None:
         _check_readout(one["readout"], sum(side.out for side in sizes[-1]))
+    if checkpoint.carries is not None:
+        _check_carries(one["carries"], sizes, first.dtype)
     _check_metadata(checkpoint.metadata)
     return members
+
+
+def _check_carries(carries: Any, sizes: Any, dtype: Any) -> None:
+    """One carry for each direction of each layer, with one batch axis."""
+    if len(carries) != len(sizes):
+        raise ValueError(f"carries has {len(carries)} entries, expected one for each of {len(sizes)} layers")
+    for k, (carry, layer) in enumerate(zip(carries, sizes, strict=True)):
+        sides = directions(carry, f"carries[{k}]")
+        if len(sides) != len(layer):
+            raise ValueError(f"carries[{k}] is for {len(sides)} directions, but the layer has {len(layer)}")
+        for (where, side), one in zip(sides, layer, strict=True):
+            batch = side.h.shape[:1] if isinstance(side, Carry) else ()
+            _checks.check_carry(side, one, batch, dtype, where)
 
 
 def _check_metadata(metadata: Any) -> None:
     """A dict of JSON values, or None."""
     if metadata is not None and not isinstance(metadata, dict):
         raise TypeError(f"metadata is a {type(metadata).__name__}, expected a dict of JSON values, or None")
-    try:
-        _check_json(metadata, "metadata")
-    except RecursionError:
-        raise ValueError("metadata is nested too deeply, or holds itself: flatten it") from None
-
-
-def _check_json(value: Any, where: str) -> None:
-    """A refusal, by its place, of what JSON does not hold or gives back as something else."""
-    match value:
-        case None | bool() | str() | int():
-            return
-        case float():
-            if not math.isfinite(value):
-                raise ValueError(
-                    f"{where} is {value}, expected a finite number: JSON has no other, use None or a string"
-                )
-        case list():
-            for position, entry in enumerate(value):
-                _check_json(entry, f"{where}[{position}]")
-        case dict():
-            for key, entry in value.items():
-                if not isinstance(key, str):
-                    raise TypeError(f"{where} has the key {key!r}, expected strings as keys: JSON has no others")
-                _check_json(entry, f"{where}[{key!r}]")
-        case _:
-            kind = type(value).__name__
-            raise TypeError(
-                f"{where} is a {kind}, expected JSON: a string, number, boolean, None, list (no tuple) or dict"
-            )
+    check_json(metadata, "metadata")
 
 
 def _leading_axes(checkpoint: Checkpoint) -> tuple[int, ...]:
@@ -74,8 +59,8 @@ def _leading_axes(checkpoint: Checkpoint) -> tuple[int, ...]:
 def _member(leaf: Any, where: str, members: tuple[int, ...]) -> np.ndarray:
     """One member's array, with its shape and dtype but without its memory: what the checks of a network need."""
     dtype = _checks.check_float(leaf, where)
-    if str(dtype) not in DTYPES.values():
-        raise TypeError(f"{where} is {dtype}, expected one of {', '.join(DTYPES.values())}: convert it with astype")
+    if str(dtype) not in FLOATS.values():
+        raise TypeError(f"{where} is {dtype}, expected one of {', '.join(FLOATS.values())}: convert it with astype")
     if leaf.shape[: len(members)] != members:
         raise ValueError(
             f"{where} has shape {leaf.shape}, expected the leading axes {members} of layers[0].w_x: "

@@ -1,41 +1,28 @@
-"""`.npz` files of arrays alone: read with a bound on memory, and without pickles."""
+"""`.npz` files of plain arrays: read with a bound on memory, and without pickles."""
 
 from __future__ import annotations
 
+import ast
+import io
 import math
-import zipfile
-import zlib
 from pathlib import Path
-from typing import IO
 
 import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm import checkpoint
+from jax_lstm._zip import unpack
 from jax_lstm.checkpoint import Checkpoint
 
-UNPACKED = 16
-"""How many times a file's own size its content may have once unpacked; weights shrink by much less than this."""
-
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_LENGTHS = {b"\x01\x00": 2, b"\x02\x00": 4}
+"""The versions of NumPy's format that are read, and the bytes of their header's length."""
 
 
-def read(path: Path, prefix: str | None) -> tuple[Checkpoint, list[str]]:
+def read(path: Path, prefix: str | None, readout: str | None) -> tuple[Checkpoint, list[str]]:
     """The checkpoint of a `.npz` file, and the names of what was left out: nothing."""
-    check_unpacked_size(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = {}
-            for info in archive.infolist():
-                with archive.open(info) as member:
-                    arrays[info.filename.removesuffix(".npy")] = _array(member, info)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # RuntimeError: encrypted, other methods
+        arrays = {name.removesuffix(".npy"): _array(name, member) for name, member in unpack(path).items()}
+    except ValueError as error:
         raise ValueError(
             f"{path} is not a complete .npz file of plain arrays ({error}): write it with jax-lstm convert"
         ) from error
@@ -54,34 +41,34 @@ def write(path: Path, held: Checkpoint) -> None:
     np.savez(path, allow_pickle=False, jax_lstm=np.array(text), **arrays)
 
 
-def check_unpacked_size(path: Path) -> None:
-    """A refusal of a ZIP file whose content is many times larger than the file; what is no ZIP file passes."""
-    if not zipfile.is_zipfile(path):
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(info.file_size for info in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise ValueError(f"{path} is not a complete ZIP file ({error}): it is damaged, or of another kind") from error
-    size = path.stat().st_size
-    if unpacked > UNPACKED * size:
-        raise ValueError(
-            f"{path} of {size:,} bytes unpacks to {unpacked:,}, expected at most {UNPACKED} times its size: "
-            "store it unpacked"
-        )
-
-
-def _array(member: IO[bytes], info: zipfile.ZipInfo) -> np.ndarray:
+def _array(name: str, member: bytes) -> np.ndarray:
     """One array, whose header must state exactly the bytes that follow: nothing is allocated for a claim."""
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{info.filename} is compressed by method {info.compress_type}, expected stored or deflated")
-    version = np.lib.format.read_magic(member)
-    if version not in _HEADERS:
-        raise ValueError(f"{info.filename} has version {version} of NumPy's format, expected 1.0 or 2.0")
-    shape, columns_first, dtype = _HEADERS[version](member)
+    content = io.BytesIO(member)
+    shape, columns_first, dtype = _header(content, name)
     if dtype.hasobject or not dtype.itemsize:
-        raise ValueError(f"{info.filename} has dtype {dtype}, expected numbers or text")
-    claimed, there = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
+        raise ValueError(f"{name} has dtype {dtype}, expected numbers or text")
+    claimed, there = math.prod(shape) * dtype.itemsize, len(member) - content.tell()
     if claimed != there:
-        raise ValueError(f"{info.filename} states {claimed:,} bytes, but has {there:,}")
-    return np.frombuffer(member.read(), dtype).reshape(shape, order="F" if columns_first else "C")
+        raise ValueError(f"{name} states {claimed:,} bytes, but has {there:,}")
+    array = np.frombuffer(member, dtype, offset=content.tell())
+    return array.reshape(shape, order="F" if columns_first else "C")
+
+
+def _header(content: io.BytesIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """The shape, whether columns come first, and the dtype that a member states."""
+    magic, version = content.read(6), content.read(2)
+    if magic != b"\x93NUMPY" or version not in _LENGTHS:
+        raise ValueError(f"{name} is not in version 1.0 or 2.0 of NumPy's format")
+    length = int.from_bytes(content.read(_LENGTHS[version]), "little")
+    try:
+        if length > 10_000:  # as in NumPy: a literal of this length is no shape, and takes long to parse
+            raise ValueError(f"it has {length:,} bytes")
+        stated = ast.literal_eval(content.read(length).decode("latin1").strip())
+        shape, columns_first, dtype = stated["shape"], stated["fortran_order"], np.dtype(stated["descr"])
+        if not isinstance(columns_first, bool) or not all(type(size) is int and size >= 0 for size in shape):
+            raise ValueError(f"the shape is {shape} and fortran_order {columns_first}")
+    except (
+        Exception
+    ) as error:  # of a damaged literal Python and NumPy raise many kinds, SyntaxError and MemoryError too
+        raise ValueError(f"the header of {name} is damaged: {type(error).__name__}: {error}") from error
+    return tuple(shape), columns_first, dtype

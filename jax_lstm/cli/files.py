@@ -13,12 +13,13 @@ import jax
 
 from jax_lstm import checkpoint
 from jax_lstm._describe import variant
-from jax_lstm._files import replacing
+from jax_lstm._files import regular, replacing
 from jax_lstm._types import Params, directions
 from jax_lstm.checkpoint import Checkpoint
-from jax_lstm.cli import forecasters, formats
+from jax_lstm.cli import forecasters, formats, outputs
+from jax_lstm.cli.printing import plain
 
-KINDS = "a .safetensors (jax_lstm.checkpoint), .npz, .onnx, .pt (a PyTorch state dict), .keras or .h5 file"
+KINDS = "a .safetensors (jax_lstm.checkpoint), .npz, .onnx, .pt, .pth or .ckpt (PyTorch), .keras or .h5 file"
 
 
 def add_commands(commands: Any) -> None:
@@ -31,7 +32,7 @@ def add_commands(commands: Any) -> None:
     convert.add_argument("source", type=Path, metavar="SOURCE", help=KINDS)
     convert.add_argument("target", type=Path, metavar="TARGET", help="one of the same, replaced where it exists")
     convert.add_argument(
-        "--partial", action="store_true", help="take the LSTM out of a larger model, and leave out what else it holds"
+        "--partial", action="store_true", help="take the LSTM out of a larger model and leave out the rest"
     )
     convert.set_defaults(command=_convert)
     show = commands.add_parser(
@@ -41,14 +42,21 @@ def add_commands(commands: Any) -> None:
     )
     show.add_argument("file", type=Path, metavar="FILE", help=KINDS)
     for command in (convert, show):
-        command.add_argument("--prefix", metavar="PATH", help="the path of the LSTM in a .pt file that has several")
+        command.add_argument(
+            "--prefix", metavar="PATH", help="the path of the LSTM in a file that has several (of ONNX: its operator)"
+        )
+        command.add_argument(
+            "--readout",
+            metavar="PATH",
+            help="the path of the linear layer on top of the LSTM",
+        )
     show.add_argument("--plot", type=Path, metavar="OUT.png", help="save a picture of the weights by gate")
     show.set_defaults(command=_show)
 
 
 def _convert(given: argparse.Namespace) -> None:
     with jax.enable_x64(True):
-        held, unread = formats.read(given.source, given.prefix)
+        held, unread = formats.read(given.source, given.prefix, given.readout)
         if unread and not given.partial:
             raise ValueError(
                 f"{given.source} holds more than its LSTM: {', '.join(unread)}; leave that out with --partial"
@@ -56,28 +64,34 @@ def _convert(given: argparse.Namespace) -> None:
         unwritten = formats.write(given.target, held)
     for path, names in ((given.source, unread), (given.target, unwritten)):
         if names:
-            print(f"jax-lstm: {path}: left out {', '.join(names)}", file=sys.stderr)
+            print(plain(f"jax-lstm: {path}: left out {', '.join(names)}"), file=sys.stderr)
     print(f"{given.target}: {len(held.layers)} layer(s), {_count((held.layers, held.readout)):,} parameters")
 
 
 def _show(given: argparse.Namespace) -> None:
-    if forecasters.is_forecaster(given.file):
-        forecasters.show(given.file)
-        return
+    outputs.check_outputs({"--plot": given.plot}, [given.file])
+    with regular(given.file) as file:
+        if forecasters.is_forecaster(file):
+            forecasters.show(file)
+        else:
+            _show_network(file, given.prefix, given.readout, given.plot)
+
+
+def _show_network(file: Path, prefix: str | None, readout: str | None, picture: Path | None) -> None:
     try:
         from rich.console import Console
         from rich.table import Table
     except ImportError as error:
-        raise ImportError("tables need rich: pip install 'jax_lstm[files]'") from error
+        raise ImportError("tables need rich: pip install rich, or in a clone pip install '.[files]'") from error
 
     with jax.enable_x64(True):
-        held, unread = formats.read(given.file, given.prefix)
+        held, unread = formats.read(file, prefix, readout)
     description = json.loads(checkpoint.describe(held)[0])
     rows = list(_rows(held, description))
-    if given.plot is not None:
+    if picture is not None:
         first = (0,) * len(description["members"])
         note = ", the first of the members" if first else ""
-        _plot(given.plot, [(name + note, jax.tree.map(lambda leaf: leaf[first], params)) for name, params, _ in rows])
+        _plot(picture, [(name + note, jax.tree.map(lambda leaf: leaf[first], params)) for name, params, _ in rows])
     table = Table()
     for name in ("layer", "variant", "features", "hidden", "out", "parameters", "dtype"):
         table.add_column(name, justify="left" if name in ("layer", "variant", "dtype") else "right")
@@ -93,7 +107,7 @@ def _show(given: argparse.Namespace) -> None:
     Console().print(table)
     for name, value in {"members": description["members"], "metadata": held.metadata, "left out": unread}.items():
         if value:
-            print(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+            print(f"{name}: {plain(json.dumps(value, ensure_ascii=False))}")
 
 
 def _rows(held: Checkpoint, description: dict[str, Any]) -> Iterator[tuple[str, Params, dict[str, Any]]]:
@@ -116,7 +130,9 @@ def _plot(path: Path, layers: list[tuple[str, Params]]) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'jax_lstm[plot]'") from error
+        raise ImportError(
+            "pictures need matplotlib: pip install matplotlib, or in a clone pip install '.[plot]'"
+        ) from error
     picture = Figure(figsize=(8, 6 * len(layers)), layout="constrained")
     for part, (name, params) in zip(picture.subfigures(len(layers), squeeze=False)[:, 0], layers, strict=True):
         part.suptitle(f"layer {name}")

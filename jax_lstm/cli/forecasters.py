@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jax_lstm.cli.printing import plain
+
 if TYPE_CHECKING:
-    from jax_lstm.forecast import Forecaster
-
-MARK = "jax_lstm.forecast"
-"""The metadata of safetensors files that hold a forecaster."""
-
-LONGEST = 1 << 24
-"""The longest header that is looked into, in bytes."""
+    from jax_lstm.forecast import Model
 
 
 def is_forecaster(path: Path) -> bool:
-    """Whether a file is a safetensors file with a forecaster; what cannot be read is none."""
+    """Whether a file holds a forecasting model; what cannot be read holds none."""
+    from jax_lstm.checkpoint import kind_of
+
     try:
-        with open(path, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size)) if size <= LONGEST else {}
-        return MARK in header["__metadata__"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return kind_of(path) == "jax_lstm.forecast"
+    except OSError:
         return False
 
 
@@ -34,25 +28,21 @@ def show(path: Path) -> None:
     print(report(forecast.load(path)))
 
 
-def report(model: Forecaster) -> str:
+def report(model: Model) -> str:
     """What a forecaster was fitted to, how that went, its seasons, shares and size, in lines."""
     import jax
 
     about = model.about
     lines = [("fitted to", about.get("fitted to", "a panel"))]
-    lines += [(name, str(value)) for name, value in about.get("options", {}).items()]
-    lines += [("horizon", f"{model.horizon} steps; others by request")]
+    options = about.get("options", {})
+    lines += [(name, str(value)) for name, value in options.items()] if isinstance(options, dict) else []
+    lines += [("horizon", "any" if model.horizon is None else f"{model.horizon} steps; others by request")]
     if model.report:
         lines.append(("how it went", model.report))
-    for season, tuned in model.tuned.items():
-        shares = zip(tuned.calibration.methods, tuned.calibration.shares.tolist(), strict=True)
-        mixed = ", ".join(f"{share:.0%} {name}" for name, share in shares if share > 0.005)
-        lines.append((f"season {season}" if season > 1 else "no season", mixed))
-        if tuned.network is None:
-            lines.append(("network", "the package's, as no further training helped"))
-        else:
-            members, hidden = tuned.network.layer.w_h.shape[0], tuned.network.layer.w_h.shape[-2]
-            count = sum(leaf.size for leaf in jax.tree.leaves(tuned.network))
-            lines.append(("network", f"{members} LSTMs of {hidden} units, {count:,} parameters"))
+    for name, network in model.networks.items():
+        members, hidden = network.layer.w_h.shape[0], network.layer.w_h.shape[-2]
+        count = sum(leaf.size for leaf in jax.tree.leaves(network))
+        lines.append((f"{name} seasons", f"{members} LSTMs of {hidden} units, {count:,} parameters"))
     widest = max(len(name) for name, _ in lines)
-    return "\n".join(f"{name:{widest}}  {value}" for name, value in lines)
+    text = "\n".join(f"{name:{widest}}  {value}" for name, value in lines)
+    return "\n".join(map(plain, text.splitlines()))

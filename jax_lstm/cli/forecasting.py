@@ -8,13 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jax_lstm.cli import outputs, reports, tables
+from jax_lstm.cli.printing import plain
 from jax_lstm.cli.progress import over_series
 
 if TYPE_CHECKING:
     from jax_lstm.forecast import Forecasts, Table
 
 EFFORTS = ("quick", "normal", "thorough")
-METHODS = ("combined", "lstm", "theta", "level and season", "seasonal naive", "naive", "drift")
+METHODS = (
+    "combined",
+    "lstm",
+    "theta",
+    "level and season",
+    "seasonal naive",
+    "seasonal mean",
+    "seasonal drift",
+    "damped trend",
+    "line",
+    "naive",
+    "drift",
+    "median",
+    "zero",
+    "intermittent",
+)
 
 
 def add_commands(commands: Any) -> None:
@@ -25,15 +41,7 @@ def add_commands(commands: Any) -> None:
         description="Forecast the series of a table, with intervals: with no fitting, or with what jax-lstm fit saved.",
     )
     tables.add_table_options(ahead)
-    ahead.add_argument(
-        "--model", type=Path, metavar="MODEL.safetensors", help="what jax-lstm fit kept (default: no fitting)"
-    )
-    ahead.add_argument(
-        "--horizon",
-        type=int,
-        metavar="N",
-        help="how many steps ahead (default: as far as --future is known, or a season)",
-    )
+    add_forecast_options(ahead)
     ahead.add_argument(
         "--level", type=float, nargs="+", default=[80, 95], metavar="P", help="intervals in per cent (default: 80 95)"
     )
@@ -41,7 +49,7 @@ def add_commands(commands: Any) -> None:
         "--method",
         choices=METHODS,
         default="combined",
-        help="forecast with one method alone, such as the verdict prefers",
+        help="use a single method, e.g. the one that evaluate recommends (default: %(default)s)",
     )
     ahead.add_argument(
         "--csv", type=Path, metavar="OUT.csv", help="save the forecasts, a row for each series and time; - prints them"
@@ -53,21 +61,34 @@ def add_commands(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         help="fit a forecaster to the series of a table",
-        description="Fit a forecaster to the series of a table, as far as held-out windows show that it helps.",
+        description="Fit a forecaster to the series of a table; new weights are kept only if held-out error falls.",
     )
     tables.add_table_options(fit)
-    fit.add_argument(
-        "--horizon",
-        type=int,
-        metavar="N",
-        help="how many steps ahead it is fitted for (default: as far as --future is known, or a season)",
-    )
+    add_horizon_option(fit)
     fit.add_argument("--effort", choices=EFFORTS, default="normal", help="how long to fit (default: %(default)s)")
     fit.add_argument("--seed", type=int, default=0, metavar="N", help="the seed of minibatches (default: %(default)s)")
     fit.add_argument(
         "-o", "--out", type=Path, required=True, metavar="MODEL.safetensors", help="where to save the forecaster"
     )
     fit.set_defaults(command=_fit)
+
+
+def add_horizon_option(command: argparse.ArgumentParser) -> None:
+    """Add how far ahead is forecast."""
+    command.add_argument(
+        "--horizon",
+        type=int,
+        metavar="N",
+        help="how many steps ahead (default: as many as --future is known, or a season)",
+    )
+
+
+def add_forecast_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of every command that forecasts."""
+    command.add_argument(
+        "--model", type=Path, metavar="MODEL.safetensors", help="what jax-lstm fit saved (default: no fitting)"
+    )
+    add_horizon_option(command)
 
 
 def _forecast(given: argparse.Namespace) -> None:
@@ -77,31 +98,25 @@ def _forecast(given: argparse.Namespace) -> None:
     from jax_lstm import forecast
 
     model = None if given.model is None else forecast.load(given.model)
-    table = tables.read_table(given, model)
-    horizon = tables.horizon_of(given, table, None if model is None else model.horizon)
-    ahead = tables.known_ahead(table)
-    if model is not None and table.future is not None and ahead < horizon and not given.quiet:
-        print(f"future inputs are known {ahead} steps ahead: the last ones are held from there", file=sys.stderr)
+    table, horizon = tables.read_with_horizon(given, model)
     with over_series(len(table.series), "series", quiet=given.quiet) as progress:
-        made = forecast.predict(
-            table.panel(), horizon, levels=levels, model=model, method=given.method, progress=progress
-        )
+        made = forecast.predict(table, horizon, levels=levels, model=model, method=given.method, progress=progress)
     if not any(str(path) == "-" for path in targets.values()):
         print(reports.forecast_report(made, table))
     if given.csv is not None:
-        outputs.write_csv(given.csv, forecast.columns_of(made, table, text=True))
+        outputs.write_csv(given.csv, reports.forecast_columns(made, table))
     if given.json is not None:
         outputs.write_json(given.json, _as_json(made, table))
     if given.plot is not None:
         from jax_lstm import plot
 
-        outputs.write_picture(given.plot, plot.forecasts(table, made)[0])
+        outputs.write_picture(given.plot, plot.forecasts(made, table))
 
 
 def _as_json(made: Forecasts, table: Table) -> dict[str, Any]:
     series = []
     for number, name in enumerate(made.names):
-        times = table.calendar.texts(table.times_ahead(number, len(made.centre[number])))
+        times = table.calendar.texts(table.times_ahead(number, len(made.forecast[number])))
         ends = {
             f"{100 * level:g}": {"low": made.lower[level][number], "high": made.upper[level][number]}
             for level in made.lower
@@ -110,7 +125,7 @@ def _as_json(made: Forecasts, table: Table) -> dict[str, Any]:
             {
                 "name": name,
                 "time": times,
-                "forecast": made.centre[number],
+                "forecast": made.forecast[number],
                 "intervals": ends,
                 "note": made.notes[number],
             }
@@ -124,11 +139,10 @@ def _fit(given: argparse.Namespace) -> None:
 
     from jax_lstm import forecast
 
-    table = tables.read_table(given)
-    horizon = tables.horizon_of(given, table)
+    table, horizon = tables.read_with_horizon(given)
     progress = not given.quiet and sys.stderr.isatty()
-    model = forecast.fit(table.panel(), horizon, key=jax.random.key(given.seed), effort=given.effort, progress=progress)
+    model = forecast.fit(table, horizon, key=jax.random.key(given.seed), effort=given.effort, progress=progress)
     about = tables.about_table(given, table) | {"options": {"effort": given.effort, "seed": given.seed}}
     forecast.save(given.out, model._replace(about={**model.about, **about}))
-    print(model.report)
-    print(f"saved {given.out}: forecast with jax-lstm forecast {given.data} --model {given.out}")
+    print(plain(model.report))
+    print(plain(f"saved {given.out}: forecast with jax-lstm forecast {given.data} --model {given.out}"))

@@ -20,6 +20,7 @@ from jax_lstm._gates import from_gates
 from jax_lstm._layer import trace
 from jax_lstm._readout import readout
 from jax_lstm._types import Readout, Trace
+from jax_lstm.cli import outputs
 
 GATES = {"forget": (0.5, 0.1, 0), "input": (0.6, 0.2, 0), "cell": (0.7, 0.3, 0), "output": (0.8, 0.4, 0)}
 """The default parameters, `(W, U, b)` per gate."""
@@ -59,6 +60,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> None:
+    outputs.check_outputs({"--plot": given.plot})
     sequence = _sequence(given.sequence)
     gates = GATES if given.gates is None else _gates(given.gates)
     if not math.isfinite(given.scale):
@@ -71,7 +73,7 @@ def _run(given: argparse.Namespace) -> None:
         from jax_lstm import plot
 
         with replacing(given.plot) as temporary:
-            plot.gates(values, sequence)[0].figure.savefig(temporary, format=given.plot.suffix[1:] or "png")
+            plot.gates(values, sequence).savefig(temporary, format=given.plot.suffix[1:] or "png")
     steps = [[value.item() for value in step] for step in zip(*values, strict=True)]
     if given.json:
         named = [dict(zip(Trace._fields, step, strict=True)) for step in steps]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from jax_lstm._files import replacing
+from jax_lstm._files import check_writable, replacing
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
 
@@ -25,7 +25,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[str | Pat
         inputs: files that are read.
 
     Raises:
-        ValueError: a folder that is not there or cannot be written, or one file for two purposes.
+        ValueError: a file that cannot be written, or one file for two purposes.
     """
     given = {option: path for option, path in outputs.items() if path is not None}
     used = {os.path.realpath(path): "the data" for path in inputs if path is not None and str(path) != "-"}
@@ -49,8 +49,10 @@ def _check_file(option: str, path: Path) -> None:
         raise ValueError(f"{option} is {path}, but {fault}")
     if path.is_dir():
         raise ValueError(f"{option} is {path}, which is a folder: add the name of a file")
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"{option} is {path}, but the folder {folder} may not be written to")
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise ValueError(f"{option} is {path}, which cannot be written: {error.strerror or error}") from error
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
@@ -74,11 +76,11 @@ def write_json(path: Path, content: Any) -> None:
     _write(path, write)
 
 
-def write_picture(path: Path, axes: Any) -> None:
-    """The whole figure that axes of matplotlib are on, in the format of the suffix."""
+def write_picture(path: Path, figure: Any) -> None:
+    """A figure of matplotlib, in the format of the suffix."""
     with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for it in the picture
-        axes.figure.figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the picture shows a box for it
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
     print(f"saved {path}", file=sys.stderr)
 
 

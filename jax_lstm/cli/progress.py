@@ -12,7 +12,7 @@ MANY = 50
 
 @contextmanager
 def over_series(series: int, what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """What `predict` and `evaluate` are to tell how far they are, or None where nobody would see it.
+    """A function that `predict` and `evaluate` call with their progress, or None where no progress is shown.
 
     Args:
         series: how many there are.

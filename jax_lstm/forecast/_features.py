@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jax_lstm.forecast._season import factors, fill
+from jax_lstm.forecast._pattern import factors, fill, lags, phases
 
 LEAST_SCALE, LEAST_SHARE = 2e-3, 0.02
 """The least scale in logarithms; otherwise, in shares of the mean absolute difference so far."""
@@ -45,7 +45,7 @@ class Steps(NamedTuple):
         level, scale: a forecast is `level + scale * output + base`, `(rows, series)`.
         base: coming seasonal factors and part of the slope, `(rows, series, horizon)`.
         valid: where a series has started, `(rows, series)`.
-        patterns: the seasonal pattern as it was known at the rows asked for, `(season, series)` each.
+        patterns: the seasonal pattern as it was known at the rows asked for, `(phases, series)` each.
     """
 
     x: np.ndarray
@@ -56,7 +56,7 @@ class Steps(NamedTuple):
     patterns: dict[int, np.ndarray]
 
 
-def features(values: np.ndarray, logs: np.ndarray, season: int, design: Design, keep: tuple[int, ...] = ()) -> Steps:
+def features(values: np.ndarray, logs: np.ndarray, season: float, design: Design, keep: tuple[int, ...] = ()) -> Steps:
     """Features of the last `design.context` rows.
 
     Args:
@@ -75,13 +75,14 @@ def features(values: np.ndarray, logs: np.ndarray, season: int, design: Design, 
         raise ValueError(
             f"values have {len(values)} rows, expected the context's {context} or more: put NaN before their beginning"
         )
-    values = np.concatenate([np.full((max(window, season), values.shape[1]), np.nan), values])
+    values = np.concatenate([np.full((max(window, round(season)), values.shape[1]), np.nan), values])
     rows, count = values.shape
     known = ~np.isnan(values)
     filled = fill(values, season)
     begin = known.argmax(axis=0)
     sums = _Sums(filled, known, begin)
     ahead = np.arange(1, horizon + 1)
+    at = phases(season, rows, horizon)
     x = np.zeros((context, count, design.features), np.float32)
     level, scale, base = np.zeros((context, count)), np.ones((context, count)), np.zeros((context, count, horizon))
     patterns = {}
@@ -90,18 +91,18 @@ def features(values: np.ndarray, logs: np.ndarray, season: int, design: Design, 
     for place, (pattern, strength) in enumerate(factors(filled, known, season, first)):
         seen = first + place
         back = np.arange(seen - window, seen)
-        about = (filled[back] - pattern[back % season]).T
+        about = (filled[back] - pattern[at[back]]).T
         use = known[back].T.astype(float)
         last = _level(about, use, design.fading, last)
         size = _scale(about, use, logs, sums.change(seen))
         age, slope = np.maximum(seen - begin, 1), sums.slope(seen)
-        coming = pattern[np.arange(seen, seen + horizon) % season].T
+        coming = pattern[at[seen : seen + horizon]].T
         x[place] = np.concatenate(
             [
                 np.clip((about - last[:, None]) / size[:, None] * use, -10, 10),
                 np.clip(coming / size[:, None], -10, 10),
-                _one_season_before(filled, known, pattern, seen, season, horizon, last, size),
-                _season_level(filled, known, pattern, seen, season, last, size),
+                _one_season_before(filled, known, pattern, at, seen, season, horizon, last, size),
+                _season_level(filled, known, pattern, at, seen, season, last, size),
                 np.stack(
                     [
                         np.where(logs, np.log(size), np.log(0.1)) / 2 + 1.5,
@@ -121,7 +122,7 @@ def features(values: np.ndarray, logs: np.ndarray, season: int, design: Design, 
         base[place] = coming + design.drift * (np.clip(slope, -size, size) * fade)[:, None] * ahead
         level[place], scale[place] = last, size
         if rows - seen in keep:
-            patterns[rows - seen] = np.roll(pattern, -rows, axis=0)
+            patterns[rows - seen] = pattern
     valid = np.arange(first - 1, rows)[:, None] >= begin
     return Steps(x, level, scale, base, valid, patterns)
 
@@ -147,7 +148,7 @@ class _Sums:
         return (n * ty - t * y) / np.maximum(n * tt - t * t, 1.0)
 
     def change(self, seen: int) -> np.ndarray:
-        """The mean absolute difference of neighbours among them."""
+        """The mean absolute difference of neighbors among them."""
         return self.changes[seen - 2] / np.maximum(self.pairs[seen - 2], 1.0)
 
 
@@ -159,7 +160,7 @@ def _level(about: np.ndarray, use: np.ndarray, fading: float, last: np.ndarray) 
 
 
 def _scale(about: np.ndarray, use: np.ndarray, logs: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """The mean absolute difference in a window, within limits; a tenth where the window has no two neighbours."""
+    """The mean absolute difference in a window, within limits; a tenth where the window has no two neighbors."""
     both = use[:, 1:] * use[:, :-1]
     pairs = both.sum(axis=1)
     found = (np.abs(np.diff(about, axis=1)) * both).sum(axis=1) / np.maximum(pairs, 1)
@@ -171,8 +172,9 @@ def _one_season_before(
     filled: np.ndarray,
     known: np.ndarray,
     pattern: np.ndarray,
+    at: np.ndarray,
     seen: int,
-    season: int,
+    season: float,
     horizon: int,
     level: np.ndarray,
     size: np.ndarray,
@@ -182,8 +184,8 @@ def _one_season_before(
     """
     if season == 1:
         return np.zeros((len(level), horizon))
-    rows = seen - season + np.arange(horizon) % season
-    rest = (filled[rows] - pattern[rows % season] - level).T / size[:, None]
+    rows = np.arange(seen, seen + horizon) - lags(season, np.arange(1, horizon + 1))
+    rest = (filled[rows] - pattern[at[rows]] - level).T / size[:, None]
     return np.where(known[rows].T, np.clip(rest, -10, 10), 0.0)
 
 
@@ -191,15 +193,16 @@ def _season_level(
     filled: np.ndarray,
     known: np.ndarray,
     pattern: np.ndarray,
+    at: np.ndarray,
     seen: int,
-    season: int,
+    season: float,
     level: np.ndarray,
     size: np.ndarray,
 ) -> np.ndarray:
     """The level and the roughness of the last season, or of 30 rows where there is none, `(series, 2)`."""
-    rows = np.arange(max(0, seen - (season if season > 1 else 30)), seen)
+    rows = np.arange(max(0, seen - (round(season) if season > 1 else 30)), seen)
     use = known[rows].astype(float)
-    about = filled[rows] - pattern[rows % season]
+    about = filled[rows] - pattern[at[rows]]
     mean = (about * use).sum(axis=0) / np.maximum(use.sum(axis=0), 1)
     mean = np.where(use.sum(axis=0) > 0, mean, level)
     both = use[1:] * use[:-1]

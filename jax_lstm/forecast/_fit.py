@@ -1,225 +1,213 @@
-"""`fit`: the package's networks trained further on a panel, as far as held-out windows say that it helps."""
+"""`fit`: a model whose networks are trained further on a panel where held-out windows show that it helps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_lstm.forecast._combine import calibrate
-from jax_lstm.forecast._features import features
-from jax_lstm.forecast._inputs import Inputs, input_features, standards
-from jax_lstm.forecast._methods import Backtest, row_class, run_methods, size_class
-from jax_lstm.forecast._model import Forecaster, Tuned
-from jax_lstm.forecast._network import Network, Windows, kind, loss, losses
-from jax_lstm.forecast._panel import Panel, check_horizon
-from jax_lstm.forecast._predict import PRIOR, Group, gather
-from jax_lstm.forecast._weights import pretrained
-from jax_lstm.forecast._windows import follow, join
+from jax_lstm.forecast._backtest import row_class
+from jax_lstm.forecast._calibrate import LEAST_KNOWN, calibrate
+from jax_lstm.forecast._covariates import without_effects
+from jax_lstm.forecast._model import Model, packaged
+from jax_lstm.forecast._network import DESIGNS, Network, Windows, kind, loss, losses
+from jax_lstm.forecast._predict import predict
+from jax_lstm.forecast._series import Panel, as_panel, cut, horizon_of, take
+from jax_lstm.forecast._transform import align, transform
+from jax_lstm.forecast._windows import join, windows
 
 if TYPE_CHECKING:
     import optax
 
 EFFORTS = {"quick": 2, "normal": 8, "thorough": 24}
-"""The most stages of training further; after each the held-back windows are looked at."""
+"""The most stages of training; after each the windows that choose are looked at."""
 
 STAGE, PATIENCE, RATE, BATCH = 15, 2, 1e-3, 128
 """The steps of a stage, the stages without a gain before training ends, the learning rate, and the series in a batch.
 
-Each stage starts the optimiser anew (Loshchilov and Hutter 2017), so that all stages are one compiled program.
+Each stage starts the optimizer from nothing (Loshchilov and Hutter 2017), so that all stages are one compiled program.
 """
 
 MOST_SERIES, MOST_CROPS = 4096, 6
-"""How many series are learnt from, and from how many segments of a long one."""
+"""How many series are learned from, and from how many segments of a long one."""
+
+NEEDED, CHANCE = 8, 0.05
+"""How many windows it takes to accept a network, and how likely one of no use may be accepted."""
+
+
+class Split(NamedTuple):
+    """How many of the last values are held back, for the purposes whose windows do not overlap.
+
+    Args:
+        calibrating: for the widths, the last ones.
+        accepting: for the decision whether the trained network is used, those before them.
+        choosing: for how long it is trained, those before these.
+    """
+
+    calibrating: int
+    accepting: int
+    choosing: int
 
 
 def fit(
-    panel: Panel, horizon: int, *, key: jax.Array, effort: str = "normal", progress: bool | None = None
-) -> Forecaster:
-    """A forecaster that knows a panel: the package's networks, trained further on it where that helps.
+    data: Any,
+    horizon: int | None = None,
+    *,
+    key: jax.Array,
+    effort: str = "normal",
+    model: Model | None = None,
+    season: Any = None,
+    future: Any = None,
+    progress: bool | None = None,
+) -> Model:
+    """A model that knows a panel: networks trained further on it where that helps, and calibrated intervals.
 
-    The last two horizons of each series are held back, and a network is trained on what came before them. How long, and
-    whether it is used at all, is decided by its forecasts of the held-back values from several origins, as are the
-    widths of the intervals; the networks' share beside the other methods is found on earlier windows too. Where it
-    helps, the network is then trained for as long on all values. Where most series are too short for that, the
-    package's weights stay as they are, but for a panel with inputs, which are further features of the network.
+    The last values of each series are held back in three parts that do not overlap: on the first the length of the
+    training is chosen, on the second it is decided whether the network is used, by a test that accepts one of no use in
+    at most one of twenty panels, and on the third the widths of the intervals are calibrated. An accepted network is
+    trained for as long on all values. Where series are too short for that, the networks stay as they are.
 
     Args:
-        panel: from `panel`; one series is a panel of one.
-        horizon: how many steps ahead it is to forecast.
+        data: the series, as in `predict`; one series is a panel of one.
+        horizon: how many steps ahead it is to forecast; by `default_horizon` where None.
         key: of `jax.random`, for the minibatches.
         effort: "quick", "normal" or "thorough".
+        model: what to start from; the package's where None.
+        season, future: as in `predict`.
         progress: as in `jax_lstm.train.fit`.
 
     Returns:
-        A `Forecaster`, for these series and for others of the same seasons.
+        A complete `Model`, for these series and for others.
 
     Raises:
-        ValueError: an effort that there is not.
+        ValueError: an effort that there is not, or no series that is long enough.
 
-    >>> import jax, numpy as np
-    >>> from jax_lstm.forecast import panel, predict
-    >>> waves = panel([np.sin(np.arange(40) * np.pi / 2) + 5], season=4)
-    >>> model = fit(waves, 4, key=jax.random.key(0), effort="quick", progress=False)
-    >>> len(predict(waves, 4, model=model).centre[0])
+    >>> waves = [np.sin(np.arange(40) * np.pi / 2) + 5]
+    >>> model = fit(waves, 4, season=4, key=jax.random.key(0), effort="quick", progress=False)
+    >>> len(predict(waves, 4, season=4, model=model).forecast[0])
     4
     """
-    check_horizon(horizon)
     if effort not in EFFORTS:
         raise ValueError(f"effort is {effort!r}, expected one of {', '.join(EFFORTS)}")
-    inputs = standards(panel, min(horizon, 24))
-    tuned, reports = {}, []
-    for season in sorted(set(panel.season)):
-        places = [place for place, period in enumerate(panel.season) if period == season]
-        tuned[season], report = _fit_season(
-            panel, places, horizon, inputs, jax.random.fold_in(key, season), EFFORTS[effort], progress
-        )
-        reports.append(report if len(set(panel.season)) == 1 else f"season {season}: {report}")
-    return Forecaster(tuned, inputs, horizon, {}, "; ".join(reports))
+    panel = as_panel(data, season, future)
+    horizon = horizon_of(panel, horizon, model)
+    base = packaged() if model is None else model
+    networks, reports = dict(base.networks), []
+    kinds, bare = [kind(one) for one in panel.season], without_effects(panel, horizon)[0]
+    bare = bare._replace(past=None, future=None)
+    for name in sorted(set(kinds)):
+        some = take(bare, [place for place, one in enumerate(kinds) if one == name])
+        draws = jax.random.fold_in(key, len(name))
+        networks[name], report = _trained(some, name, horizon, base, draws, EFFORTS[effort], progress)
+        reports.append(report if len(set(kinds)) == 1 else f"{name} seasons: {report}")
+    fitted = base._replace(networks=networks, report="; ".join(reports), horizon=horizon)
+    enough = any(np.isfinite(one[: max(0, len(one) - horizon)]).sum() >= LEAST_KNOWN for one in panel.series)
+    return calibrate(panel, horizon, model=fitted) if enough else fitted
 
 
-class Task(NamedTuple):
-    """The series of one season, with their inputs as features, and how many of the last rows are held back."""
-
-    group: Group
-    inputs: np.ndarray | None
-    held: int
-
-
-class Lesson(NamedTuple):
-    """What is learnt from: the windows without the targets that are held back, and with them."""
-
-    early: Windows
-    final: Windows
-
-
-def _fit_season(
-    panel: Panel,
-    places: Sequence[int],
-    horizon: int,
-    inputs: Inputs,
-    key: jax.Array,
-    stages: int,
-    progress: bool | None,
-) -> tuple[Tuned, str]:
-    season = panel.season[places[0]]
-    group = gather([panel.series[place] for place in places], season, horizon)
-    within = min(horizon, group.design.horizon)
-    lengths = (~np.isnan(group.values)).sum(axis=0)
-    two = np.median(lengths) >= 4 * within + 2 * season  # horizons can be held back
-    held = int(min(2 * within, group.design.context // 2) if two else within)
-    task = Task(group, input_features(panel, places, inputs, group.design), held)
-    untouched = pretrained(kind(season))
-    usable = np.flatnonzero((~np.isnan(group.values[: len(group.values) - held])).sum(axis=0) >= max(6, season + 4))
-    if not two and inputs.size == 0:
-        # one horizon is one period, which all series share: training that helped on it made M3's yearly and quarterly
-        # series worse on the values that followed, by 2.3 and 3.0 % in sMAPE (`experiments.m3 --validate`). New inputs
-        # cannot be used without.
-        usable = usable[:0]
-    outcome, networks = "too short to train on", {"lstm": untouched}
-    if usable.size:
-        chosen = np.sort(np.random.default_rng(0).permutation(usable)[:MOST_SERIES])
-        lesson, start = _lesson(task, chosen), widened(untouched, inputs.size)
-        networks["tuned"], best = _train(start, lesson.early, _held_back(task, chosen), key, stages, progress)
-    backtest = run_methods(
-        group.values, group.units, season, horizon, group.design, networks, group.origins, task.inputs
-    )
-    prior, held_back = PRIOR[kind(season)], backtest.since(held)
-    gains = _gains(held_back) if usable.size else np.zeros(0)
-    if usable.size:
-        outcome = "no training lowers the error on held-out values"
-        if best > 0:
-            outcome = f"{best} steps of training change the error on held-out values by {-100 * gains.mean():+.1f} %"
-    helps = (
-        gains.size > 0 and best > 0 and gains.mean() > (gains.std() / np.sqrt(gains.size) if gains.size >= 8 else 0.0)
-    )
-    whole = calibrate(backtest, prior)[0]
-    if not helps:
-        return Tuned(None, whole), f"{outcome}: the package's weights as they are"
-    prior = dict(zip(whole.methods, whole.shares.tolist(), strict=True))
-    prior |= {"lstm": prior["lstm"] / 4, "tuned": 3 * prior["lstm"] / 4}
-    final = jax.tree.map(jnp.asarray, start)
-    for stage in range(1, best // STAGE + 1):
-        final = _stage(final, lesson.final, key, stage, progress)
-    return Tuned(final, calibrate(held_back, prior)[0]), f"{outcome}: trained further"
+def _trained(
+    panel: Panel, name: str, horizon: int, base: Model, key: jax.Array, stages: int, progress: bool | None
+) -> tuple[Network, str]:
+    """The network of a kind trained on series of that kind, or as it was; and why."""
+    before, design = base.networks[name], DESIGNS[name]
+    within = min(horizon, design.horizon)
+    windows_each = max(1, -(-NEEDED // len(panel.names)))
+    split = Split(within, windows_each * within, within)
+    held = sum(split)
+    usable = [
+        place
+        for place, (one, season) in enumerate(zip(panel.series, panel.season, strict=True))
+        if len(one) - held >= max(8, 2 * within, 2 * round(season[0]) if season else 0)
+    ]
+    if len(usable) * windows_each < NEEDED:
+        return before, "too short to train on: the networks stay as they are"
+    chosen = np.sort(np.random.default_rng(0).permutation(usable)[:MOST_SERIES]).tolist()
+    some = take(panel, chosen)
+    early = _cut_back(some, held)
+    lesson, judged = _lesson(early, name), _judged(_cut_back(some, held - split.choosing), name, split.choosing)
+    network, best = _train(before, lesson, judged, key, stages, progress)
+    if best == 0:
+        return before, "no training lowers the error on held-out values: the networks stay as they are"
+    after = base._replace(networks={**base.networks, name: network})
+    gains = _gains(some, within, windows_each, split, base, after)
+    outcome = f"{best * STAGE} steps of training change the error on held-out values by {-100 * gains.mean():+.1f} %"
+    critical = NormalDist().inv_cdf(1 - CHANCE) * (1 + 1.5 / gains.size)  # about Student's quantile
+    if not gains.mean() > critical * gains.std(ddof=1) / np.sqrt(gains.size):
+        return before, f"{outcome}, which may be chance: the networks stay as they are"
+    final, whole = jax.tree.map(jnp.asarray, before), _lesson(some, name)
+    for stage in range(1, best + 1):
+        final = _stage(final, whole, key, stage, progress)
+    return final, f"{outcome}: trained further"
 
 
-def _gains(backtest: Backtest) -> np.ndarray:
-    """By how much the trained network's errors on each series are less than the untouched one's, in shares of the
-    mean error.
+def _cut_back(panel: Panel, back: int) -> Panel:
+    return cut(panel, [len(one) - back for one in panel.series])
+
+
+def _gains(panel: Panel, within: int, each: int, split: Split, before: Model, after: Model) -> np.ndarray:
+    """By how much the errors of one model are less than those of another on the windows that accept, relative to their
+    mean.
     """
-    known = ~np.isnan(backtest.actuals[1:])
-    counts = known.sum(axis=(0, 2))
-    unit = backtest.unit[1:][..., None]
-    before, after = (
-        np.where(known, np.tanh(np.abs(backtest.actuals[1:] - backtest.centres[name][1:]) / unit / 2), 0.0).sum(
-            axis=(0, 2)
-        )
-        / np.maximum(counts, 1)
-        for name in ("lstm", "tuned")
-    )
-    mean = before[counts > 0].mean() if (counts > 0).any() else 0.0
-    return (before - after)[counts > 0] / mean if mean > 0 else np.zeros(0)
+    errors = {}
+    for name, model in (("before", before), ("after", after)):
+        found = []
+        for window in range(1, each + 1):
+            back = split.calibrating + window * within
+            made = predict(_cut_back(panel, back), within, model=model, levels=())
+            for one, forecast in zip(panel.series, made.forecast, strict=True):
+                actual = one[len(one) - back :][:within]
+                known = np.isfinite(one[: len(one) - back])
+                past = one[: len(one) - back][known]
+                unit = (np.abs(np.diff(past)).mean() if len(past) > 1 else 1.0) or 1.0
+                came = np.isfinite(actual)
+                found.append(np.abs(actual - forecast)[came].mean() / unit if came.any() else np.nan)
+        errors[name] = np.array(found)
+    known = np.isfinite(errors["before"]) & np.isfinite(errors["after"])
+    difference = (errors["before"] - errors["after"])[known]
+    return difference / max(errors["before"][known].mean(), 1e-12)
 
 
-def widened(network: Network, inputs: int) -> Network:
-    """The network with further features that it does not look at yet."""
-    if inputs == 0:
-        return network
-    members = network.readout.w.shape[0]
-    layer, out = network
-    rows = jnp.zeros((members, inputs, layer.w_x.shape[-1]), layer.w_x.dtype)
-    more = jnp.zeros((members, inputs, out.w.shape[-1]), out.w.dtype)
-    return Network(
-        layer._replace(w_x=jnp.concatenate([layer.w_x, rows], axis=1)),
-        out._replace(w=jnp.concatenate([out.w, more], axis=1)),
-    )
+def _windows(panel: Panel, name: str, back: int, least: int = 4) -> Windows:
+    """What there is to learn in the last rows of every series but `back`, at each of its seasons."""
+    design, parts = DESIGNS[name], []
+    for season in sorted(set(panel.season)):
+        series = [one for one, own in zip(panel.series, panel.season, strict=True) if own == season]
+        series = [one[: len(one) - back] for one in series if np.isfinite(one[: max(0, len(one) - back)]).sum() >= 4]
+        if not series:
+            continue
+        longest = min(max(map(len, series)), max(512, 5 * round(season[-1]) if season else 0))
+        values, units = transform(align(series, row_class(max(longest, design.context))))
+        for period in season or (1,):
+            if kind((period,)) == name:
+                parts.append(windows(values, units.logs, period, design, least=least))
+    return join(parts)
 
 
-def _windows(task: Task, chosen: np.ndarray, back: int) -> Windows:
-    """What is to be learnt from the rows of some series but the last `back`."""
-    group, design = task.group, task.group.design
-    values = group.values[: len(group.values) - back, chosen]
-    short = design.context - len(values)
-    values = np.concatenate([np.full((max(0, short), len(chosen)), np.nan), values])
-    empty = np.isnan(values).all(axis=0)
-    values[-1, empty] = 0.0
-    logs = group.units.logs[chosen]
-    made = follow(features(values, logs, group.season, design), values, logs, design, least=min(4, group.season + 3))
-    if task.inputs is None:
-        return made
-    shifted = np.concatenate(
-        [np.zeros((back, len(chosen), task.inputs.shape[-1])), task.inputs[: design.context - back, chosen]]
-    )
-    return made._replace(x=np.concatenate([made.x, shifted.astype(np.float32)], axis=-1))
-
-
-def _lesson(task: Task, chosen: np.ndarray) -> Lesson:
-    """What is learnt from: the last rows of every series, and of a few long series earlier segments of them too."""
-    context, held = task.group.design.context, task.held
-    longest = int((~np.isnan(task.group.values)).sum(axis=0).max())
+def _lesson(panel: Panel, name: str) -> Windows:
+    """What is learned from: the last rows of every series, and of few long series earlier segments of them too."""
+    context, longest = DESIGNS[name].context, max(map(len, panel.series))
     backs = [0]
-    if task.inputs is None and len(chosen) < BATCH:
+    if len(panel.names) < BATCH:
         backs += list(range(context // 3, longest - context // 2, context // 3))[: MOST_CROPS - 1]
-    parts = [_windows(task, chosen, back) for back in backs]
-    ahead = np.arange(1, task.group.design.horizon + 1)
-    early = []
-    for back, part in zip(backs, parts, strict=True):
-        left = back + context - 1 - np.arange(context)[:, None] - ahead  # rows that follow the target
-        early.append(np.where((left >= held)[:, None], part.y, np.nan).astype(np.float32))
-    count = sum(part.x.shape[1] for part in parts)
-    size = size_class(count) if count <= BATCH else row_class(count)
-    final = join(parts)
-    return Lesson(_padded(final._replace(y=np.concatenate(early, axis=1)), size), _padded(final, size))
+    return _padded(join([_windows(panel, name, back) for back in backs]))
 
 
-def _padded(windows: Windows, size: int) -> Windows:
-    """The windows with further series, from which nothing is to be learnt."""
+def _judged(panel: Panel, name: str, steps: int) -> Windows:
+    """What a network is judged by that has not seen the last steps: forecasts of these alone."""
+    found = _windows(panel, name, 0)
+    rows = np.arange(len(found.x))[:, None, None]
+    ahead = np.arange(1, found.y.shape[-1] + 1)
+    return _padded(found._replace(y=np.where(rows + ahead >= len(found.x) - steps, found.y, np.nan).astype(np.float32)))
+
+
+def _padded(windows: Windows) -> Windows:
+    """The windows with further series from which nothing is to be learned, so that few programs are compiled."""
     count = windows.x.shape[1]
+    size = 8 if count <= 8 else row_class(count)
     padded = jax.tree.map(
         lambda field: np.pad(field, [(0, 0), (0, size - count)] + [(0, 0)] * (field.ndim - 2)), windows
     )
@@ -227,29 +215,21 @@ def _padded(windows: Windows, size: int) -> Windows:
     return padded
 
 
-def _held_back(task: Task, chosen: np.ndarray) -> Windows:
-    """What a network that has not seen the last rows is judged by."""
-    found, count = _windows(task, chosen, 0), len(chosen)
-    rows = np.arange(len(found.x))[:, None, None]
-    y = np.where(rows >= len(found.x) - 1 - task.held, found.y, np.nan).astype(np.float32)
-    return _padded(found._replace(y=y), row_class(count) if count > BATCH else size_class(count))
-
-
 def _train(
-    start: Network, windows: Windows, held_back: Windows, key: jax.Array, stages: int, progress: bool | None
+    start: Network, windows: Windows, judged: Windows, key: jax.Array, stages: int, progress: bool | None
 ) -> tuple[Network, int]:
-    """The network trained up to the step at which it forecasts what is held back best, and that step."""
-    held_back = jax.tree.map(jnp.asarray, held_back)
+    """The network after the stage at which it forecasts what is held back best, and which stage that is."""
+    judged = jax.tree.map(jnp.asarray, judged)
     network = kept = jax.tree.map(jnp.asarray, start)
-    best, least = 0, float(_judge(kept, held_back))
+    best, least = 0, float(_judge(kept, judged))
     for stage in range(1, stages + 1):
         if stage - best > PATIENCE:
             break
         network = _stage(network, windows, key, stage, progress)
-        outcome = float(_judge(network, held_back))
+        outcome = float(_judge(network, judged))
         if outcome < least:
             best, least, kept = stage, outcome, network
-    return kept, best * STAGE
+    return kept, best
 
 
 def _stage(network: Network, windows: Windows, key: jax.Array, stage: int, progress: bool | None) -> Network:
@@ -271,9 +251,9 @@ def _stage(network: Network, windows: Windows, key: jax.Array, stage: int, progr
 
 
 @jax.jit
-def _judge(network: Network, held_back: Windows) -> jax.Array:
+def _judge(network: Network, judged: Windows) -> jax.Array:
     """The loss on what is held back."""
-    return jax.vmap(losses, (0, None))(network, held_back).mean()
+    return jax.vmap(losses, (0, None))(network, judged).mean()
 
 
 @lru_cache

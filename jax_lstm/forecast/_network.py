@@ -1,4 +1,4 @@
-"""The network: one LSTM over all rows of a series that forecasts every horizon at every row, with a centre and
+"""The network: one LSTM over all rows of a series that forecasts every horizon at every row, with a center and
 four quantiles.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import optax
 
 QUANTILES = (0.025, 0.1, 0.9, 0.975)
-"""The quantiles beside the centre."""
+"""The quantiles around the center."""
 
 DESIGNS = {
     "short": Design(window=15, horizon=24, context=96, fading=0.6, drift=0.35),
@@ -53,7 +53,7 @@ class Windows(NamedTuple):
     Args:
         x: features `(rows, series, features)`.
         y: what followed each row, as the network is to say it, `(rows, series, horizon)`, NaN where unknown or not
-            to be learnt.
+            to be learned.
         scale: its unit `(rows, series)`, in logarithms.
         valid: where a series has started `(rows, series)`.
         weight: of each horizon `(1, series, horizon)`.
@@ -66,9 +66,9 @@ class Windows(NamedTuple):
     weight: np.ndarray
 
 
-def kind(season: int) -> str:
-    """Which network forecasts a season."""
-    return "short" if season <= LONGEST_SHORT else "long"
+def kind(season: tuple[float, ...]) -> str:
+    """Which network forecasts series of these seasons, by the shortest of them."""
+    return "long" if season and season[0] > LONGEST_SHORT else "short"
 
 
 @partial(jax.jit, static_argnames=("design", "hidden", "members"))
@@ -79,37 +79,40 @@ def start(key: jax.Array, *, design: Design, hidden: int, members: int) -> Netwo
     return Network(jax.vmap(one)(jax.random.split(key, members)), Readout(w, w[:, 0]))
 
 
-def forward(member: Network, x: Any, valid: Any) -> tuple[jax.Array, jax.Array]:
-    """What one member says at every row: the centre `(rows, series, horizon)`, and quantiles `(4, rows, series,
+def forward(member: Network, x: Any, valid: Any, rows: Any = slice(None)) -> tuple[jax.Array, jax.Array]:
+    """What one member says at some rows: the center `(rows, series, horizon)`, and quantiles `(4, rows, series,
     horizon)`.
 
-    No gradient flows from the quantiles into the centre that they lie around, and they never cross.
+    No gradient flows from the quantiles into the center that they lie around, and they never cross.
     """
-    _, hs = lstm(member.layer, x, mask=valid)
-    outputs = readout(member.readout, jnp.concatenate([hs, x], axis=-1))
-    centre, *widths = jnp.split(outputs, 5, axis=-1)
+    # a reset where a series starts, and no mask: with a mask the kernel packs the rows that are left, and a row's sums
+    # would depend on how many others have started
+    starts = valid & ~jnp.pad(valid[:-1], [(1, 0), (0, 0)])
+    _, hs = lstm(member.layer, x, resets=starts)
+    outputs = readout(member.readout, jnp.concatenate([hs[rows], x[rows]], axis=-1))
+    center, *widths = jnp.split(outputs, 5, axis=-1)
     below, far_below, above, far_above = (1.2 * jax.nn.softplus(width) for width in widths)
-    about = jax.lax.stop_gradient(centre)
-    return centre, jnp.stack([about - below - far_below, about - below, about + above, about + above + far_above])
+    about = jax.lax.stop_gradient(center)
+    return center, jnp.stack([about - below - far_below, about - below, about + above, about + above + far_above])
 
 
 @jax.jit
-def ensemble(network: Network, x: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The mean of what the members say."""
-    centre, quantiles = jax.vmap(forward, (0, None, None))(network, x, valid)
-    return centre.mean(axis=0), quantiles.mean(axis=0)
+def ensemble(network: Network, x: jax.Array, valid: jax.Array, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The mean of what the members say at some rows."""
+    center, quantiles = jax.vmap(forward, (0, None, None, None))(network, x, valid, rows)
+    return center.mean(axis=0), quantiles.mean(axis=0)
 
 
 def losses(member: Network, windows: Windows) -> jax.Array:
-    """The loss of one member on each series: half the sMAPE and part of the scaled error of the centre, and the
+    """The loss of one member on each series: half the sMAPE and part of the scaled error of the center, and the
     quantiles' pinball loss.
     """
-    centre, quantiles = forward(member, windows.x, windows.valid)
+    center, quantiles = forward(member, windows.x, windows.valid)
     known = ~jnp.isnan(windows.y)
     y = jnp.where(known, windows.y, 0.0)
     weight = jnp.where(known, windows.weight, 0.0)
     weight = weight / jnp.maximum(weight.sum(axis=(0, 2), keepdims=True), 1.0)  # each series counts the same
-    error = jnp.abs(centre - y)
+    error = jnp.abs(center - y)
     each = 10 * jnp.tanh(error * windows.scale[..., None] / 2) + SIZE_SHARE * error
     for level, quantile in zip(QUANTILES, quantiles, strict=True):
         each += PINBALL * jnp.maximum(level * (y - quantile), (level - 1) * (y - quantile))

@@ -10,11 +10,11 @@ from jax_lstm.forecast._features import Design, Steps, features
 from jax_lstm.forecast._network import Windows
 
 FARTHEST = 40.0
-"""How far what is learnt may be from the level, in units of the scale."""
+"""How far what is learned may be from the level, in units of the scale."""
 
 
 def windows(
-    values: np.ndarray, logs: np.ndarray, season: int, design: Design, *, least: int = 1, weight: Any = None
+    values: np.ndarray, logs: np.ndarray, season: float, design: Design, *, least: int = 1, weight: Any = None
 ) -> Windows:
     """What a network learns from transformed series.
 
@@ -23,7 +23,7 @@ def windows(
         logs: which of them are logarithms.
         season: their period.
         design: of the network.
-        least: how many values a series must have had for a row to be learnt from.
+        least: how many values a series must have had for a row to be learned from.
         weight: of each horizon; all the same where None.
     """
     return follow(features(values, logs, season, design), values, logs, design, least=least, weight=weight)

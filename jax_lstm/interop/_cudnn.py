@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jax_lstm._annotations import Float
 from jax_lstm._types import Layer, directions
 from jax_lstm.interop._layout import Layout, Stored, write
 from jax_lstm.interop._stack import Layers, join_directions, read_layers, refuse_uneven, write_layers
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 CUDNN = Layout("cuDNN", "ifgo", w_x="W_ih", w_h="W_hh", biases=("b_ih", "b_hh"), bias_needed=True, gates_first=True)
 

@@ -1,66 +1,108 @@
-"""What surrounds the LSTM operators of an ONNX graph: the readout, and operators that layers do not include."""
+"""The stacks of layers in an ONNX graph, the readout after one, and the operators that neither includes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm._types import Readout
-from jax_lstm.interop._onnx_node import Node, attribute, constant, label
+from jax_lstm.interop._onnx_axes import Atom, Stream
+from jax_lstm.interop._onnx_follow import Followed, Product, Unit, same_lengths
+from jax_lstm.interop._onnx_inputs import Front, path, read_front
+from jax_lstm.interop._onnx_moves import is_dropout
+from jax_lstm.interop._onnx_values import constant, label
 
 _AXES_ONLY = {"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
-_PARTS = _AXES_ONLY | {"Concat", "Gather", "Slice", "Split"}
-_PARAMETRISED = {"Gather", "Reshape", "Slice", "Split", "Squeeze", "Unsqueeze"}
+_PARTS = _AXES_ONLY | {"Concat", "Gather", "Identity", "Slice", "Split"}
+_PARAMETRIZED = {"Gather", "Reshape", "ReverseSequence", "Slice", "Split", "Squeeze", "Unsqueeze"}
 """Operators whose inputs after the first are shapes, axes and positions."""
 
-
-class Use(NamedTuple):
-    """An operator that takes the outputs of an LSTM, the value it takes, and the axes of that value (t, d, b, h)."""
-
-    node: Any
-    value: Any
-    axes: str
+Stack = list[Unit]
 
 
 class Surroundings(NamedTuple):
-    """What the model does with the outputs of its LSTMs, and the operators that layers and readout leave out."""
+    """What the model does with the outputs of a stack.
+
+    Args:
+        readout: the linear function of them, if any.
+        reads: what that function, or the model, takes of the outputs: "hs", "hs[-1]" or "carry.h".
+        left_out: the operators that layers and readout leave out, by place.
+        front: the normalization and the table in front of the stack.
+    """
 
     readout: Readout | None
+    reads: str
     left_out: dict[str, list[Any]]
+    front: Front
 
 
-def examine(graph: Any, nodes: list[Node], partial: bool) -> Surroundings:
-    """The readout and the operators left out, or a refusal of LSTMs that are no stack."""
+def stacks(units: list[Unit]) -> list[Stack]:
+    """The layers in stacks: each layer takes all outputs of the one before it, which nothing else continues."""
+    after: dict[Unit, list[Unit]] = {unit: [one for one in units if one.follows(unit)] for unit in units}
+    continued = {nexts[0] for nexts in after.values() if len(nexts) == 1}
+    found = []
+    for unit in units:
+        if unit in continued:
+            continue
+        stack = [unit]
+        while len(after[stack[-1]]) == 1:
+            stack += after[stack[-1]]
+        found.append(stack)
+    return found
+
+
+def choose(found: list[Stack], name: str | None) -> Stack:
+    """The stack of which an operator has a name, or the only one; a refusal that lists what there is to choose from."""
+    names = {one: stack for stack in found for unit in stack for node in unit.nodes for one in _names(node.node)}
+    if name is not None and name not in names:
+        raise ValueError(f"node is {name!r}, expected the name of an LSTM of the model: {_listed(found)}")
+    if name is None and len(found) > 1:
+        raise ValueError(
+            f"model has {len(found)} LSTMs that are not one stack: {_listed(found)}; choose one with node= (--prefix)"
+        )
+    return found[0] if name is None else names[name]
+
+
+def examine(graph: Any, followed: Followed, stack: Stack) -> Surroundings:
+    """The readout of a stack, and the operators of the graph that neither it nor the stack includes."""
+    nodes = [node for unit in stack for node in unit.nodes]
     known = {node.node for node in nodes}
-    between: set[Any] = set()
-    for first, second in pairwise(nodes):
-        between |= _operators_between(first, second, partial)
+    for unit in stack:
+        if unit is not stack[0] or _is_exchange(unit):
+            known |= path([node.inputs["X"] for node in unit.nodes], followed.rearranging)
     for node in nodes:
-        known |= _follow(node)[1].keys()
         for role in ("sequence_lens", "initial_h", "initial_c"):
             known |= _upstream([node.inputs.get(role)])
-    known |= _input_path(nodes[0])
-    readout, products = _readout(nodes[-1])
-    known |= products
-    known |= _rearranged(graph, [value for node in nodes for value in node.outputs[1:]], _PARTS)
-    ends = [nodes[-1].outputs[0], *(product.outputs[0] for product in products)]
-    known |= _rearranged(graph, ends, _AXES_ONLY)
+    readout, product, reads, used = _readout(followed, stack[-1])
+    known |= used
+    units = {part for unit in stack for part in (unit, *unit.parts)}
+    sources = {(kind, unit) for unit in units for kind in ("Y", "Y_h", "Y_c")} | {("readout", product)}
+    known |= {node for node in followed.rearranging if _rearranges(node, followed.streams, sources, units)}
+    ends = [value for node in nodes for value in node.outputs[1:]]
+    known |= _rearranged(graph, ends)
     # the shapes and axes that known operators take are no computation on the data
-    known |= _upstream(value for node in known if node.op_type in _PARAMETRISED for value in node.inputs[1:])
-    left_out = [node for node in graph if node not in known - between]
-    before = _upstream(nodes[0].node.inputs, through_shapes=True)
-    return Surroundings(
-        readout,
-        {
-            "before it": [node for node in left_out if node in before],
-            "between its layers": [node for node in left_out if node in between - before],
-            "after it": [node for node in left_out if node not in between | before],
-        },
-    )
+    known |= _upstream(value for node in known if node.op_type in _PARAMETRIZED for value in node.inputs[1:])
+    front = read_front(followed, stack[0]) if _is_exchange(stack[0]) else Front()
+    known |= front.nodes
+    left_out = [node for node in graph if node not in known]
+    outputs = [followed.streams.get(value) for value in graph.outputs]
+    if reads in (None, "hs", "hs[::-1]"):  # all steps, or no readout: the outputs of the model may be a part of them
+        given = [stream for stream in outputs if stream is not None and _is_of(stream, stack[-1], product)]
+        taken = [_reads(stream, stack[-1]) for stream in given]
+        known_ones = [one for one in (*_EXPRESSIONS, None) if one in taken]
+        if (known_ones or [None])[0] is not None:
+            reads = known_ones[0]
+        elif not left_out:  # parts without an expression
+            left_out = [node for value in graph.outputs if (node := value.producer()) is not None]
+    before = _upstream([nodes[0].inputs["X"]], through_shapes=True)
+    places = {
+        "before it": [node for node in left_out if node in before],
+        "after it": [node for node in left_out if node not in before],
+    }
+    return Surroundings(readout, reads or "hs", places, front)
 
 
 def describe_left_out(left_out: dict[str, list[Any]]) -> str:
@@ -68,110 +110,103 @@ def describe_left_out(left_out: dict[str, list[Any]]) -> str:
     return "; ".join(f"{place} {', '.join(map(label, nodes))}" for place, nodes in left_out.items() if nodes)
 
 
-def _operators_between(before: Node, after: Node, partial: bool) -> set[Any]:
-    """The operators that change what one LSTM passes to the next: none, or a refusal unless `partial`."""
-    wanted = after.inputs["X"], after.axes.replace("d", "")
-    uses, passed = _follow(before)
-    if any((use.value, use.axes) == wanted for use in uses):
-        return set()
-    on_the_way = _upstream([after.inputs["X"]], through_shapes=True)
-    reached = any(before.outputs[0] in node.inputs for node in on_the_way)
-    operators = {node for node in on_the_way if before.node in _upstream(node.inputs, through_shapes=True)} - {
-        before.node
-    }
-    operators -= {node for node, axes in passed.items() if "d" in axes}  # the axis of directions has to go in any case
-    if not (partial and reached):
-        through = f", but through {', '.join(sorted(map(label, operators)))}" if operators else ""
-        raise ValueError(
-            f"{after.name} does not take the outputs of {before.name} as they are{through}: "
-            "not a stack that network runs"
+def _names(node: Any) -> list[str]:
+    return [name for name in (node.name, *(value.name for value in node.outputs)) if name]
+
+
+def _listed(found: list[Stack]) -> str:
+    """The stacks by the names of their first operators, with their sizes and what they take."""
+    return ", ".join(f"{_names(stack[0].nodes[0].node)[0]!r} ({_sizes(stack)}{_input(stack[0])})" for stack in found)
+
+
+def _sizes(stack: Stack) -> str:
+    units = " + ".join(
+        f"{unit.nodes[0].hidden}{' in two directions' if len(unit.nodes) + unit.nodes[0].directions > 2 else ''}"
+        for unit in stack
+    )
+    return f"{stack[0].nodes[0].features} inputs, {units} units"
+
+
+def _input(unit: Unit) -> str:
+    """What a layer takes, where that is not an input of the model, and why it does not continue another stack."""
+    kind, source = unit.x.source
+    if kind == "value":
+        return f", after {label(source.producer())}" if source.producer() is not None else ""
+    if kind == "readout":
+        return f", after {label(source)}"
+    if unit.reverse != source.reverse:
+        difference = "in another direction"
+    elif not same_lengths(unit.nodes[0], source.nodes[0]):
+        difference = "with other sequence_lens"
+    elif unit.x.axes[-1] == source.features and not unit.x.taken and kind == "Y":
+        ordered = unit.x.axes[:2] in ((source.time, source.batch), (source.batch, source.time))
+        difference = (
+            "as others do" if unit.follows(source) else "with time and batch exchanged" if ordered else "reshaped"
         )
-    return operators
+    else:
+        difference = "in part" if kind == "Y" else "at their end"
+    return f", takes the outputs of {source.nodes[0].name} {difference}"
 
 
-def _follow(lstm: Node) -> tuple[list[Use], dict[Any, str]]:
-    """Where the outputs Y go after operators that only rearrange axes, and these operators with the axes they take."""
-    uses: list[Use] = []
-    passed: dict[Any, str] = {}
-    open_ends = [(lstm.outputs[0], lstm.axes)]
-    while open_ends:
-        value, axes = open_ends.pop()
-        for node in dict.fromkeys(use.node for use in value.uses()) if value is not None else ():
-            moved = _move(node, axes, lstm)
-            if moved is None:
-                uses.append(Use(node, value, axes))
-            else:
-                passed[node] = axes
-                open_ends.append((node.outputs[0], moved))
-    return uses, passed
+def _is_exchange(unit: Unit) -> bool:
+    """Whether a layer's data only have axes exchanged, axes of one entry added or removed, or the time in reverse."""
+    turned = any(atom.reversed for axis in (unit.batch, unit.x.axes[-1]) for atom in axis)
+    return not unit.x.taken and not turned and all(len(axis) < 2 for axis in unit.x.axes)
 
 
-def _move(node: Any, axes: str, lstm: Node) -> str | None:
-    """The axes after an operator that only rearranges them; None after any other."""
-    if _is_dropout(node):
-        return axes
-    if node.op_type == "Transpose":
-        order = attribute(node, "perm") or range(len(axes))[::-1]
-        return "".join(axes[axis] for axis in order)
-    parameter = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-    if node.op_type == "Squeeze" and lstm.directions == 1:
-        which = attribute(node, "axes") if parameter is None else parameter
-        return axes.replace("d", "") if which is not None and [axes[axis] for axis in which] == ["d"] else None
-    if node.op_type == "Reshape" and parameter is not None and len(parameter) == 3 and len(axes) == 4:
-        joins = lstm.directions == 1 or axes.endswith("dh")
-        return axes.replace("d", "") if joins and parameter[2] in (-1, lstm.directions * lstm.hidden) else None
-    return None
-
-
-def _is_dropout(node: Any) -> bool:
-    """A Dropout that changes nothing, as it is not told to train."""
-    return node.op_type == "Dropout" and (len(node.inputs) < 3 or node.inputs[2] is None)
-
-
-def _input_path(first: Node) -> set[Any]:
-    """The operators before the first LSTM that only exchange batch and time or add the batch axis."""
-    path: set[Any] = set()
-    value = first.inputs["X"]
-    while (node := value.producer()) is not None:
-        exchanged = node.op_type == "Transpose" and list(attribute(node, "perm") or ()) == [1, 0, 2]
-        axes = constant(node.inputs[1]) if node.op_type == "Unsqueeze" and len(node.inputs) > 1 else None
-        if not (exchanged or _is_dropout(node) or (axes is not None and axes.tolist() == [1])):
-            break
-        path.add(node)
-        value = node.inputs[0]
-    return path
-
-
-def _readout(lstm: Node) -> tuple[Readout | None, set[Any]]:
-    """The product with a constant matrix that the outputs go into, with the bias added to it, and their operators."""
-    width = lstm.directions * lstm.hidden
+def _readout(followed: Followed, last: Unit) -> tuple[Readout | None, Any, str | None, set[Any]]:
+    """The one product of the outputs with a constant matrix, its operator, what it takes, and all its operators."""
     products = [
-        use.node
-        for use in _follow(lstm)[0]
-        if use.node.op_type == "MatMul"
-        and use.node.inputs[0] is use.value
-        and len(use.axes) == 3
-        and use.axes.endswith("h")
+        (product, reads)
+        for product in followed.products
+        if product.stream.source in (("Y", last), ("Y_h", last))
+        and product.stream.axes[-1] == last.features
+        and (reads := _reads(product.stream, last)) is not None
     ]
     if len(products) != 1:
-        return None, set()
-    (product,) = products
-    w = constant(product.inputs[1])
-    if w is None or w.shape[:1] != (width,) or w.ndim > 2:
-        return None, set()
-    if w.ndim == 1:  # a vector: one output, whose axis the model drops
-        w = w[:, None]
-    node, b = _bias(product.outputs[0], w.shape[1])
-    return Readout(jnp.asarray(w), b), {product} | ({node} - {None})
+        return None, None, None, set()
+    ((product, reads),) = products
+    w = product.w if product.w.ndim == 2 else product.w[:, None]  # a vector: one output, whose axis the model drops
+    if product.b is not None:
+        bias, node = jnp.asarray(np.broadcast_to(product.b.reshape(-1), w.shape[1:])), None
+    else:
+        node, bias = _bias(product, w.shape[1])
+    nodes = path([product.node.inputs[0]], followed.rearranging)
+    return Readout(jnp.asarray(w), bias), product.node, reads, {product.node, *nodes} | ({node} - {None})
 
 
-def _bias(product: Any, outputs: int) -> tuple[Any, Any]:
+_EXPRESSIONS = ("hs", "hs[::-1]", "hs[-1]", "carry.h", "carry.c")
+
+
+def _is_of(stream: Stream, last: Unit, product: Any) -> bool:
+    """Whether a stream is made of the readout, or where there is none of the last layer."""
+    return stream.source[1] is (last if product is None else product)
+
+
+def _reads(stream: Stream, last: Unit) -> str | None:
+    """What a stream has of the outputs of a layer, as an expression; None for what has no short one."""
+    kind = stream.source[0]
+    (time,) = last.time or (None,)
+    turned = [atom for axis in stream.axes for atom in axis if atom.reversed]
+    if any(time is None or atom.key != time.key for atom in turned):
+        return None
+    if kind in ("Y_h", "Y_c"):
+        return None if stream.taken else {"Y_h": "carry.h", "Y_c": "carry.c"}[kind]
+    if not stream.taken:
+        return "hs[::-1]" if turned else "hs"
+    ((atom, at), *others) = stream.taken
+    ends = (-1, *(() if atom.size is None else (atom.size - 1,)))
+    return "hs[-1]" if not others and (atom,) == last.time and not atom.reversed and at in ends else None
+
+
+def _bias(product: Product, outputs: int) -> tuple[Any, Any]:
     """The one Add of a constant to a product and the constant as `(outputs,)`, or two times None."""
-    nodes = [use.node for use in product.uses()]
-    if product.is_graph_output() or len(nodes) != 1 or nodes[0].op_type != "Add":
+    value = product.node.outputs[0]
+    nodes = [use.node for use in value.uses()]
+    if value.is_graph_output() or len(nodes) != 1 or nodes[0].op_type != "Add":
         return None, None
     (node,) = nodes
-    array = constant(next((value for value in node.inputs if value is not product), None))
+    array = constant(next((other for other in node.inputs if other is not value), None))
     # along the last axis alone: another axis of more than one entry is the batch or the time
     if (
         array is None
@@ -183,13 +218,24 @@ def _bias(product: Any, outputs: int) -> tuple[Any, Any]:
     return node, jnp.asarray(np.broadcast_to(array.reshape(-1), (outputs,)))
 
 
-def _rearranged(graph: Any, values: Iterable[Any], operators: set[str]) -> set[Any]:
+def _rearranges(node: Any, streams: dict[Any, Stream], sources: set[Any], units: set[Unit]) -> bool:
+    """Whether an operator rearranges what layers or their readout give, or takes a step or a direction of it."""
+    stream = streams.get(node.outputs[0])
+    if stream is None or stream.source not in sources:
+        return False
+    allowed: set[Atom] = {atom for unit in units for axis in (unit.time, unit.features) for atom in axis}
+    times = {atom.key for unit in units for atom in unit.time}
+    turned = [atom for axis in stream.axes for atom in axis if atom.reversed]
+    return all(atom in allowed for atom, _ in stream.taken) and all(atom.key in times for atom in turned)
+
+
+def _rearranged(graph: Any, values: Iterable[Any]) -> set[Any]:
     """The operators that only rearrange some values, or take parts of them."""
     made = {value for value in values if value is not None}
     found: set[Any] = set()
     for node in graph:
         data = node.inputs if node.op_type == "Concat" else node.inputs[:1]
-        if (node.op_type in operators or _is_dropout(node)) and data and made.issuperset(data):
+        if (node.op_type in _PARTS or is_dropout(node)) and data and made.issuperset(data):
             found.add(node)
             made |= set(node.outputs)
     return found

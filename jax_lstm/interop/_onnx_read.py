@@ -3,63 +3,54 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from jax_lstm._types import Bidirectional, Carry, Layer, Readout
-from jax_lstm.interop._onnx_graph import describe_left_out, examine
+from jax_lstm._types import Carry, Layer, directions
+from jax_lstm.interop._arrays import as_numpy, check_table, copied
+from jax_lstm.interop._imported import Imported
+from jax_lstm.interop._inputs import NO_CHANGE, fold
+from jax_lstm.interop._onnx_follow import Unit, follow, is_lstm
+from jax_lstm.interop._onnx_graph import choose, describe_left_out, examine, stacks
 from jax_lstm.interop._onnx_load import load_graph
-from jax_lstm.interop._onnx_node import Node, label
+from jax_lstm.interop._onnx_node import Node
+from jax_lstm.interop._onnx_values import label
 from jax_lstm.interop._stack import join_directions, read_layers
 
 if TYPE_CHECKING:
-    import onnx
-    from jaxtyping import Array, Int
+    from onnx import ModelProto
+else:
+    ModelProto = Any  # onnx is optional
 
 
-class OnnxLSTM(NamedTuple):
-    """The LSTM of a model, as arguments of `network(layers, xs, carries, lengths=lengths, reverse=reverse)`.
-
-    Args:
-        layers: a tuple of layers.
-        carries: the initial states that the model holds, one per layer; None where it holds none.
-        lengths: the sequence lengths that the model holds; None where it holds none.
-        reverse: whether its layers of one direction go from the last step to the first.
-        readout: the linear function of the last layer's hidden states that follows in the model, if any.
-        left_out: the operators of the model that none of these includes, by place and name; empty unless `partial` was
-            given.
-    """
-
-    layers: tuple[Layer, ...]
-    carries: tuple[Carry | Bidirectional[Carry], ...] | None
-    lengths: Int[Array, " batch"] | None
-    reverse: bool
-    readout: Readout | None
-    left_out: tuple[str, ...] = ()
-
-
-def from_onnx(model: onnx.ModelProto | bytes | str | os.PathLike[str], *, partial: bool = False) -> OnnxLSTM:
+def from_onnx(
+    model: ModelProto | bytes | str | os.PathLike[str], *, node: str | None = None, partial: bool = False
+) -> Imported:
     """The LSTM operators of an ONNX model, one or a stack of them, and the linear readout after them.
 
     `xs` is time first, also where the model (its `layout`, or a Transpose in front) is not. A readout of one output
-    keeps its axis where the model, by a product with a vector, drops it. Initial states and lengths that are inputs of
-    the model are for the caller to pass to `network`. A model that computes anything else is refused, with the
-    operators that layers do not include, unless `partial`.
+    keeps its axis where the model, by a product with a vector, drops it. Two operators that run over the same data in
+    both directions are one layer. Initial states and lengths that are inputs of the model are for the caller to pass to
+    `network`. Constants that are added to the inputs or multiply them become part of the first layer, as by
+    `fold_inputs`; the table of an embedding in front is `embedding`. A model that computes anything else is refused,
+    with the operators that layers do not include, unless `partial`.
 
     Args:
         model: an `onnx.ModelProto`, its bytes, or the path of its file. External data has to be in regular files in the
             model's folder.
-        partial: leave out the operators before, between and after the LSTMs, and name them in `left_out`.
+        node: the name of one LSTM operator: the stack that it belongs to is read, and `left_out` has everything else.
+            None where the model has one stack.
+        partial: leave out the operators before and after the LSTMs, and name them in `left_out`.
 
     Returns:
-        `OnnxLSTM(layers, carries, lengths, reverse, readout, left_out)`.
+        `Imported(layers, readout, carries, lengths, reverse, reads, left_out, embedding)`.
 
     Raises:
-        ValueError: no LSTM operator; activations other than Sigmoid, Tanh, Tanh; weights that are not constants; other
-            operators; LSTMs that are no stack; the message names the operator. ImportError: `onnx` or `onnx-ir` is not
-            installed.
+        ValueError: no LSTM operator; an attribute that `network` does not compute; weights that are not constants;
+            other operators; several stacks; the message names the operator.
+        ImportError: `onnx`, `onnx-ir` or `onnxscript` is not installed.
 
     >>> import jax
     >>> from jax_lstm import init_network
@@ -68,54 +59,81 @@ def from_onnx(model: onnx.ModelProto | bytes | str | os.PathLike[str], *, partia
     (3, 20)
     """
     graph = load_graph(model)
-    nodes = [Node(node) for node in graph if node.op_type == "LSTM" and node.domain in ("", "ai.onnx")]
-    if not nodes:
+    if not any(map(is_lstm, graph)):
         found = ", ".join(sorted({node.op_type for node in graph})) or "nothing"
         raise ValueError(f"model has no LSTM operator, it has {found}")
-    surroundings = examine(graph, nodes, partial)
-    if len({node.direction == "reverse" for node in nodes}) > 1:
-        raise ValueError("model has LSTMs with direction='reverse' and others without: not a stack that network runs")
-    lengths = [node.state("sequence_lens") for node in nodes]
-    if any(not np.array_equal(one, lengths[0]) for one in lengths):  # type: ignore[arg-type]  # names and None compare as well
-        raise ValueError("model has LSTMs with different sequence_lens, expected the same for all")
-    layers, carries = read_layers(node.stored() for node in nodes), _carries(nodes)
+    followed = follow(graph)
+    for operator, error in followed.refused.items():
+        if node is None or node in (operator.name, *(value.name for value in operator.outputs)):
+            raise error
+    stack = choose(stacks(followed.units), node)
+    surroundings = examine(graph, followed, stack)
+    layers = read_layers(_stored(unit) for unit in stack)
     left_out = describe_left_out(surroundings.left_out)
-    if left_out and not partial:
+    if left_out and not partial and node is None:
         raise ValueError(f"model computes more than its LSTM: {left_out}; leave that out with partial=True")
-    return OnnxLSTM(
-        tuple(node.with_attributes(layer) for node, layer in zip(nodes, layers, strict=True)),
-        carries,
-        jnp.asarray(lengths[0], jnp.int32) if isinstance(lengths[0], np.ndarray) else None,
-        nodes[0].direction == "reverse",
+    lengths = stack[0].nodes[0].state("sequence_lens")
+    layers = tuple(_with_attributes(unit, layer) for unit, layer in zip(stack, layers, strict=True))
+    front = surroundings.front
+    if front.embedding is not None:
+        check_table(front.embedding, "the table of the embedding", stack[0].nodes[0].features)
+    return Imported(
+        layers if front.affine is NO_CHANGE else fold(layers, front.affine),
         surroundings.readout,
+        _carries(stack),
+        jnp.asarray(lengths, jnp.int32) if isinstance(lengths, np.ndarray) else None,
+        stack[0].reverse,
+        surroundings.reads,
         tuple(label(node) for place in surroundings.left_out.values() for node in place),
+        None if front.embedding is None else copied(as_numpy(front.embedding, "the table of the embedding")),
     )
 
 
-def _carries(nodes: list[Node]) -> tuple[Any, ...] | None:
+def _stored(unit: Unit) -> Any:
+    """The weights of the directions of a layer."""
+    return join_directions([side for node in unit.nodes for side in node.stored()])
+
+
+def _with_attributes(unit: Unit, layer: Layer) -> Layer:
+    """The layer with the variants that its operators keep as attributes."""
+    sides = [params for _, params in directions(layer)]
+    nodes = [node for node in unit.nodes for _ in range(node.directions)]
+    joined: Layer = join_directions([node.with_attributes(params) for node, params in zip(nodes, sides, strict=True)])
+    return joined
+
+
+def _carries(stack: list[Unit]) -> tuple[Any, ...] | None:
     """The initial states that the model holds, zeros for those of its layers without any."""
-    states = [(node, role, node.state(role)) for node in nodes for role in ("initial_h", "initial_c")]
-    held = [(node, role, array) for node, role, array in states if isinstance(array, np.ndarray)]
+    states = {(node, role): node.state(role) for unit in stack for node in unit.nodes for role in _ROLES}
+    held = [key for key, state in states.items() if isinstance(state, np.ndarray)]
     if not held:
         return None
-    first, role, array = held[0]
-    if any(isinstance(value, str) for _, _, value in states):
+    if any(isinstance(state, str) for state in states.values()):
+        node, role = held[0]
         raise ValueError(
-            f"{first.name}: {role} is held by the model, but other states are its inputs: expected one or the other"
+            f"{node.name}: {role} is held by the model, but other states are its inputs: expected one or the other"
         )
-    batch = array.shape[0 if first.batch_first else 1]
-    filled = [_state(node, role, value, batch) for node, role, value in states]
+    batch = 1
+    for node, role in held:
+        size: int = states[node, role].shape[1]  # type: ignore[union-attr]  # an array
+        if 1 not in (size, batch) and size != batch:
+            raise ValueError(f"{node.name}: {role} is for a batch of {size}, but {held[0][1]} for {batch}")
+        batch = max(batch, size)
     return tuple(
-        join_directions([Carry(h, c) for h, c in zip(both_h, both_c, strict=True)])
-        for both_h, both_c in zip(filled[::2], filled[1::2], strict=True)
+        join_directions(
+            [Carry(*both) for node in unit.nodes for both in zip(*_sides(node, states, batch), strict=True)]
+        )
+        for unit in stack
     )
 
 
-def _state(node: Node, role: str, array: Any, batch: int) -> Any:
-    """An initial state with directions first, zeros for None."""
-    shape = (batch, node.directions, node.hidden) if node.batch_first else (node.directions, batch, node.hidden)
-    if array is None:
-        array = np.zeros(shape, node.weight("W").dtype)
-    if array.shape != shape:
-        raise ValueError(f"{node.name}: {role} has shape {array.shape}, expected {shape}")
-    return jnp.asarray(np.swapaxes(array, 0, 1) if node.batch_first else array)
+_ROLES = ("initial_h", "initial_c")
+
+
+def _sides(node: Node, states: dict[Any, Any], batch: int) -> list[Any]:
+    """The initial h and c of the directions of an operator, zeros for None."""
+    shape = (node.directions, batch, node.hidden)
+    arrays = [
+        np.zeros((), node.weight("W").dtype) if states[node, role] is None else states[node, role] for role in _ROLES
+    ]
+    return [jnp.asarray(np.broadcast_to(array, shape)) for array in arrays]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from jax_lstm import _checks
 from jax_lstm._types import Clip, Params, Readout, directions
+from jax_lstm.interop._carries import check_carries
 from jax_lstm.interop._layout import Layout, write
 from jax_lstm.interop._onnx_load import import_onnx
 from jax_lstm.interop._stack import Layers, write_layers
 
 if TYPE_CHECKING:
-    import onnx
+    from onnx import ModelProto
+else:
+    ModelProto = Any  # onnx is optional
 
 ONNX = Layout("ONNX LSTM", "iofg", w_x="W", w_h="R", biases=("Wb", "Rb"), gates_first=True, peephole="P")
 OPSET, IR_VERSION = 17, 8
@@ -36,12 +40,14 @@ def to_onnx(
     batch_first: bool = False,
     lengths: bool = False,
     reverse: bool = False,
-) -> onnx.ModelProto:
+    carries: bool | Sequence[Any] = False,
+) -> ModelProto:
     """An ONNX model that computes what `network` does with the layers, with one LSTM operator a layer.
 
     Inputs: "xs" `(time, batch, features)` and, where `lengths`, "lengths" `(batch,)` int32. Outputs: "hs" `(time,
     batch, out)`, or "ys" with a readout, and of each layer k its last states "h_k" and "c_k" `(directions, batch,
-    hidden)`. A sequence of length 0 ends in zeros.
+    hidden)`. A sequence of length 0 ends in zeros. With `carries=True`, "initial_h_k" and "initial_c_k" are inputs: a
+    stream passes the last states of one call to the next.
 
     Args:
         layers: a layer or a tuple of layers, in float16, float32 or float64; single or in two directions, plain, with
@@ -51,6 +57,8 @@ def to_onnx(
         batch_first: time and batch are exchanged in "xs" and in "hs" or "ys".
         lengths: whether there is an input for the lengths.
         reverse: take the steps from the last to the first, as `network(…, reverse=True)`; for layers of one direction.
+        carries: whether the initial states are inputs; or the initial states themselves, one per layer as `network`
+            takes them, with a batch axis of one entry for states that all sequences share, such as learned ones.
 
     Returns:
         An `onnx.ModelProto`; `onnx.save(model, path)` writes it.
@@ -69,9 +77,11 @@ def to_onnx(
     written = write_layers(layers, lambda params, name: (params, write(ONNX, _plain(params, name), name)))
     parts: list[_Part] = []
     states: list[tuple[str, list[Any]]] = []
+    starts = carries if isinstance(carries, bool) else check_carries(carries, [layer for layer in written])
     value = "xs_time_first" if batch_first else "xs"
     for k, layer in enumerate(written):
-        parts.append(_layer(k, [side for _, side in directions(layer)], value, lengths, reverse))
+        start = starts if isinstance(starts, bool) else starts[k]
+        parts.append(_layer(k, [side for _, side in directions(layer)], value, lengths, reverse, start))
         value, hidden = parts[-1].value, parts[-1].constants[f"R_{k}"].shape[2]
         states += [(name, [parts[-1].width // hidden, "batch", hidden]) for name in (f"h_{k}", f"c_{k}")]
     features, dtype = parts[0].constants["W_0"].shape[2], parts[0].constants["W_0"].dtype
@@ -93,19 +103,19 @@ def to_onnx(
     axes = ["batch", "time"] if batch_first else ["time", "batch"]
     inputs = [helper.make_tensor_value_info("xs", element, [*axes, features])]
     inputs += [helper.make_tensor_value_info("lengths", package.TensorProto.INT32, ["batch"])] * lengths
+    if carries is True:
+        inputs += [helper.make_tensor_value_info(f"initial_{name}", element, shape) for name, shape in states]
     outputs = [helper.make_tensor_value_info(name, element, shape) for name, shape in [(last, [*axes, width]), *states]]
     constants = {name: array for part in parts for name, array in part.constants.items()}
     weights = [package.numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, "lstm", inputs, outputs, weights)
     opset = [helper.make_opsetid("", OPSET)]
-    model: onnx.ModelProto = helper.make_model(
-        graph, producer_name="jax_lstm", opset_imports=opset, ir_version=IR_VERSION
-    )
+    model: ModelProto = helper.make_model(graph, producer_name="jax_lstm", opset_imports=opset, ir_version=IR_VERSION)
     package.checker.check_model(model, full_check=True)
     return model
 
 
-def _layer(k: int, sides: list[Any], x: str, lengths: bool, reverse: bool) -> _Part:
+def _layer(k: int, sides: list[Any], x: str, lengths: bool, reverse: bool, start: Any) -> _Part:
     """The operators of one layer, from the value `x` to its hidden states with the directions on the last axis."""
     helper = import_onnx().helper
     arrays, attributes = _merge(sides, f"layers[{k}]")
@@ -115,13 +125,18 @@ def _layer(k: int, sides: list[Any], x: str, lengths: bool, reverse: bool) -> _P
         )
     attributes["direction"] = "bidirectional" if len(sides) > 1 else "reverse" if reverse else "forward"
     constants = {f"{role}_{k}": array for role, array in arrays.items()}
-    inputs = [x, f"W_{k}", f"R_{k}", f"B_{k}" if "B" in arrays else "", "lengths" if lengths else "", "", ""]
+    hidden = arrays["R"].shape[2]
+    initial = ["", ""] if start is False else [f"initial_h_{k}", f"initial_c_{k}"]
+    inputs = [x, f"W_{k}", f"R_{k}", f"B_{k}" if "B" in arrays else "", "lengths" if lengths else "", *initial]
     inputs += [f"P_{k}"] * ("P" in arrays)
     while not inputs[-1]:  # optional inputs at the end are left away
         inputs.pop()
-    hidden = arrays["R"].shape[2]
     outputs = [f"Y_{k}", f"h_{k}", f"c_{k}"]
-    nodes = [helper.make_node("LSTM", inputs, outputs, f"layer_{k}", hidden_size=hidden, **attributes)]
+    nodes: list[Any] = []
+    if not isinstance(start, bool):
+        nodes, held = _held_states(k, start, x, (len(sides), hidden))
+        constants |= held
+    nodes.append(helper.make_node("LSTM", inputs, outputs, f"layer_{k}", hidden_size=hidden, **attributes))
     if len(sides) > 1:
         constants["features_last"] = np.array([0, 0, -1])
         nodes.append(helper.make_node("Transpose", [f"Y_{k}"], [f"Y_transposed_{k}"], perm=(0, 2, 1, 3)))
@@ -130,6 +145,25 @@ def _layer(k: int, sides: list[Any], x: str, lengths: bool, reverse: bool) -> _P
         constants["direction_axis"] = np.array([1])
         nodes.append(helper.make_node("Squeeze", [f"Y_{k}", "direction_axis"], [f"hs_{k}"]))
     return _Part(nodes, constants, f"hs_{k}", len(sides) * hidden)
+
+
+def _held_states(k: int, start: Any, x: str, sizes: tuple[int, int]) -> tuple[list[Any], dict[str, np.ndarray]]:
+    """The operators and constants that give a layer its initial states; one for all sequences is repeated."""
+    helper = import_onnx().helper
+    nodes: list[Any] = []
+    constants: dict[str, np.ndarray] = {}
+    for name, array in zip(("h", "c"), start, strict=True):
+        if array.shape[1] > 1:
+            constants[f"initial_{name}_{k}"] = array
+            continue
+        constants[f"held_{name}_{k}"] = array
+        if not nodes:
+            constants |= {f"sides_{k}": np.array([sizes[0]]), f"units_{k}": np.array([sizes[1]])}
+            nodes.append(helper.make_node("Shape", [x], [f"batch_{k}"], start=1, end=2))
+            shape = [f"sides_{k}", f"batch_{k}", f"units_{k}"]
+            nodes.append(helper.make_node("Concat", shape, [f"states_shape_{k}"], axis=0))
+        nodes.append(helper.make_node("Expand", [f"held_{name}_{k}", f"states_shape_{k}"], [f"initial_{name}_{k}"]))
+    return nodes, constants
 
 
 def _readout(readout: Readout, x: str, out: int, dtype: Any) -> _Part:

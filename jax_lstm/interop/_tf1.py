@@ -7,7 +7,7 @@ from typing import Any
 from jax_lstm._types import Layer
 from jax_lstm.interop._find import Cells
 from jax_lstm.interop._layout import Layout, Stored, write
-from jax_lstm.interop._stack import Layers, as_cells, read_layers, write_layers
+from jax_lstm.interop._stack import Layers, read_cells, write_layers
 
 TF1 = Layout(
     "tf.nn.rnn_cell.LSTMCell",
@@ -47,7 +47,8 @@ def from_tf1(cells: Any, *, forget_bias: float = 1.0) -> tuple[Layer, ...]:
     [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
     layout = TF1._replace(forget_bias=forget_bias)
-    return read_layers(as_cells(cells, _CELLS, lambda arrays, name: Stored(layout, arrays, name)))
+    layers: tuple[Layer, ...] = read_cells(cells, _CELLS, lambda arrays, name: Stored(layout, arrays, name))
+    return layers
 
 
 def to_tf1(layers: Layers, *, forget_bias: float = 1.0) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Pictures of gates, weights, losses and forecasts: axes on a figure of their own, readable in print and in grey.
+"""Pictures of gates, weights, losses and forecasts: axes on a figure of their own, readable in print and in gray.
 
 No function touches pyplot or any global setting: save a picture with `axes.figure.savefig(path)`.
 """
@@ -14,3 +14,17 @@ from jax_lstm.plot._forecasts import one_of as one_of
 from jax_lstm.plot._lstm import gates as gates
 from jax_lstm.plot._lstm import losses as losses
 from jax_lstm.plot._lstm import weights as weights
+
+__all__ = [
+    "STYLES",
+    "calibration",
+    "evaluation",
+    "explanation",
+    "forecast",
+    "forecasts",
+    "gates",
+    "losses",
+    "one_of",
+    "scores",
+    "weights",
+]

@@ -43,8 +43,9 @@ def scan_pieces(
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), outputs, outputs_of_rest)
 
 
-def without_rest(time: int, size: int) -> int:
-    """A size of up to half as many steps again, if that leaves no rest, which would be compiled once more; else the
-    size.
-    """
-    return next((larger for larger in range(size, size + size // 2 + 1) if time % larger == 0), size)
+def without_rest(time: Any, size: int) -> int:
+    """The smallest size in [size, 1.5 size] that divides `time`, else `size`: a remainder is compiled once more."""
+    for larger in range(size, size + size // 2 + 1):
+        if time % larger == 0:
+            return larger
+    return size

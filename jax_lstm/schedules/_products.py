@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial, reduce
-from typing import Any, Literal, NamedTuple
+from functools import reduce
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,43 +35,31 @@ def product_in_loop(w: jax.Array, batch: tuple[int, ...], layout: Layout) -> Cal
         halves = jnp.split(w, [w.shape[1] // 2], axis=1)
         return lambda a: jnp.concatenate([dot(a, half) for half in halves], axis=-1)
     if layout == "one kernel":
-        # without the barrier XLA adds what passes by inside the product, and cuts it out in a kernel before
-        return lambda a: _on_gpu(jax.lax.optimization_barrier, dot(a, w))
+        # without the barrier XLA fuses the pass-through addend into the matmul and slices it out in an extra kernel
+        return lambda a: jax.lax.optimization_barrier(dot(a, w))
     return lambda a: dot(a, w)
 
 
 def in_one_kernel(d_z: jax.Array, passed: list[jax.Array], gates: int) -> tuple[jax.Array, list[jax.Array]]:
     """The same values, which one kernel of a GPU makes.
 
+    XLA for GPUs makes arrays of one shape in one kernel, but neither a concatenation nor arrays of several shapes. So
+    `d_z` is the sum of its padded blocks, the others are padded, and a barrier keeps them so.
+
     Args:
         d_z: the gradient of the pre-activations, `(*batch, gates*hidden)`.
         passed: what else a step passes on, `(*batch, n)` with `n` of at most `gates*hidden`.
         gates: the number of blocks of `d_z`.
     """
-    return _on_gpu(partial(_padded, gates), (d_z, passed))
-
-
-def _padded(gates: int, arrays: tuple[jax.Array, list[jax.Array]]) -> tuple[jax.Array, list[jax.Array]]:
-    """The same values by way of arrays that are all of the shape of `d_z`.
-
-    XLA for GPUs makes arrays of one shape in one kernel, but neither a concatenation nor arrays of several shapes. So
-    `d_z` is the sum of its padded blocks, the others are padded, and a barrier keeps them so.
-    """
-    d_z, passed = arrays
     width = d_z.shape[-1]
 
     def pad(a: jax.Array, start: int) -> jax.Array:
         return jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(start, width - start - a.shape[-1])])
 
     blocks = jnp.split(d_z, gates, axis=-1)
-    summed = reduce(jnp.add, [pad(block, k * block.shape[-1]) for k, block in enumerate(blocks)])
-    summed, wide = jax.lax.optimization_barrier((summed, [pad(a, 0) for a in passed]))
+    padded = [pad(block, k * block.shape[-1]) for k, block in enumerate(blocks)]
+    summed, wide = jax.lax.optimization_barrier((reduce(jnp.add, padded), [pad(a, 0) for a in passed]))
     return summed, [whole[..., : a.shape[-1]] for whole, a in zip(wide, passed, strict=True)]
-
-
-def _on_gpu(function: Callable[[Any], Any], value: Any) -> Any:
-    """`function(value)`, which equals `value`, where the program is compiled for an NVIDIA GPU."""
-    return jax.lax.platform_dependent(value, cuda=function, default=lambda value: value)
 
 
 class StepGradients(NamedTuple):
@@ -100,14 +88,14 @@ def weight_matrices(params: Params) -> list[jax.Array]:
     return stack if params.projection is None else [*stack, params.projection]
 
 
-def elementwise_vectors(params: Params) -> tuple[str, ...]:
-    """The names of the parameters that act by element, other than a bias that is part of `weight_matrices`."""
-    names = ["peephole", "norm"]
-    if isinstance(params, DiagonalParams):
-        names.append("w_h")
-    if params.norm is not None:
-        names.append("b")
-    return tuple(name for name in names if getattr(params, name) is not None)
+def matrix_fields(params: Params) -> frozenset[str]:
+    """The names of the fields whose gradients `gradient_products` makes; all others belong to the update."""
+    names = {"w_x", "projection"}
+    if not isinstance(params, DiagonalParams):
+        names.add("w_h")
+    if params.norm is None:
+        names.add("b")
+    return frozenset(names)
 
 
 def gradient_products(

@@ -4,18 +4,23 @@ products.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jax_lstm._cell import products, update, wide_dtype
+from jax_lstm._cell import products, project, update, wide_dtype
 from jax_lstm._step import Shared, Steps, begin_step, finish_step, zero_invalid
-from jax_lstm._types import Carry, LSTMParams, Params, Trace, is_exponential
-from jax_lstm.schedules._products import Layout, StepGradients, elementwise_vectors, in_one_kernel, product_in_loop
+from jax_lstm._types import Carry, LSTMParams, Params, Trace, Zoneout
+from jax_lstm.schedules._products import Layout, StepGradients, in_one_kernel, matrix_fields, product_in_loop
+from jax_lstm.schedules.problem import present
+
+GATES_SUFFICE = frozenset({"w_x", "w_h", "b", "peephole", "projection", "coupled", "clip.cell"})
+"""The fields whose gradients follow from the gates, without the pre-activations; for any other these are kept."""
+BY_ELEMENT = frozenset({"peephole", "norm", "b", "w_h"})
+"""The fields whose gradients are summed over the rows after the loop, as `update` uses them by element."""
 
 
 class Kept(NamedTuple):
@@ -23,124 +28,190 @@ class Kept(NamedTuple):
 
     Args:
         before: the carry that the step started from, after a reset.
-        values: the gates of the step; its pre-activations where the update cannot be differentiated from the gates
-            alone.
+        values: the gates of the step; its pre-activations where the update cannot be differentiated from the
+            gates.
     """
 
     before: Carry
     values: Trace | jax.Array | tuple[jax.Array, jax.Array]
 
 
-class Elementwise(NamedTuple):
-    """What meets every step and row by element: its gradients are summed over the steps in the loop, and over the rows
-    after it.
+class Acting(NamedTuple):
+    """What acts at every step, other than by a product: its gradients are summed over the steps in the loop.
 
     Args:
-        vectors: the parameters that act by element, with one copy per row, so that no step reduces over a batch that
-            may be sharded.
-        recurrent_mask: `(*batch, out)`.
-        reset_to: the carry that a reset puts back.
+        fields: the parameters that are no matrix of a product. Those of `BY_ELEMENT` have one copy per row, so that no
+            step reduces over a batch that may be sharded.
+        recurrent_mask, zoneout, reset_to: as in `Shared`.
     """
 
-    vectors: dict[str, Any]
+    fields: dict[str, Any]
     recurrent_mask: jax.Array | None
+    zoneout: Zoneout | None
     reset_to: Carry | None
 
 
 def from_gates_alone(params: Params) -> bool:
-    """Whether the update can be differentiated from the gates, without the pre-activations."""
-    bounded = params.clip is not None and params.clip.gates is not None
-    plain = params.norm is None and not bounded and not is_exponential(params)
-    return plain and params.w_x.dtype.itemsize >= 4  # half-precision gates are rounded
+    """Whether the update can be differentiated from the gates; those of half precision are rounded."""
+    return present(params) <= GATES_SUFFICE and params.w_x.dtype.itemsize >= 4
 
 
-def elementwise(params: Params, shared: Shared, batch: tuple[int, ...]) -> Elementwise:
-    """The parameters and shared arrays that act by element."""
-    vectors = {name: getattr(params, name) for name in elementwise_vectors(params)}
-    return Elementwise(jax.tree.map(partial(_per_row, batch=batch), vectors), shared.recurrent_mask, shared.reset_to)
+def acting(params: Params, shared: Shared, batch: tuple[int, ...]) -> Acting:
+    """The parameters and shared arrays that act at every step."""
+    fields = {}
+    for name in params._fields:
+        value = getattr(params, name)
+        if name in matrix_fields(params) or not jax.tree.leaves(value):
+            continue
+        fields[name] = jax.tree.map(partial(_per_row, batch=batch), value) if name in BY_ELEMENT else value
+    return Acting(fields, shared.recurrent_mask, shared.zoneout, shared.reset_to)
 
 
 def sum_over_rows(gradients: dict[str, Any], params: Params, batch: tuple[int, ...]) -> dict[str, Any]:
-    """The gradients of the vectors themselves from those of their copies per row."""
-    vectors = {name: getattr(params, name) for name in gradients}
-    return jax.tree.map(lambda d, v: d.sum(range(v.ndim - 1, v.ndim - 1 + len(batch))), gradients, vectors)
+    """The gradients of the fields themselves from those of their copies per row."""
+
+    def one(gradient: jax.Array, field: jax.Array) -> jax.Array:
+        first = field.ndim - 1
+        return gradient.sum(range(first, first + len(batch)))
+
+    summed = {}
+    for name, gradient in gradients.items():
+        summed[name] = jax.tree.map(one, gradient, getattr(params, name)) if name in BY_ELEMENT else gradient
+    return summed
 
 
-def step_transpose(
-    params: Params, shared: Shared, acting: Elementwise, batch: tuple[int, ...], layout: Layout
-) -> Callable[..., tuple[tuple[Carry, Elementwise], StepGradients]]:
+class StepTranspose:
     """The transpose of one step.
 
     Args:
         params: the layer's weights.
         shared: what all steps share.
-        acting: `elementwise(params, shared, batch)`.
         batch: the batch axes.
         layout: how the product with the recurrent weights is arranged.
-
-    Returns:
-        A function of the state `(gradient of the carry after the step, gradients of `acting` so far)`, the step, what
-        was kept of it, and the gradient of its hidden state. It returns the state before the step and the step's
-        `StepGradients`.
     """
-    wide = jax.tree.map(lambda leaf: leaf.astype(wide_dtype(leaf.dtype)), params)
-    from_gates = from_gates_alone(params)
-    by_w_h = product_in_loop(wide.w_h.T, batch, layout) if isinstance(params, LSTMParams) else None
-    by_projection = None if wide.projection is None else product_in_loop(wide.projection.T, batch, layout)
 
-    def may_keep_h(now: Steps) -> bool:
-        """Whether a step may pass its hidden state on as it came."""
-        return any(array is not None for array in (now.valid, now.zoneout, shared.zoneout))
+    def __init__(self, params: Params, shared: Shared, batch: tuple[int, ...], layout: Layout) -> None:
+        self.params, self.shared, self.batch, self.layout = params, shared, batch, layout
+        self.acting = acting(params, shared, batch)
+        self.from_gates = from_gates_alone(params)
+        wide = jax.tree.map(lambda leaf: leaf.astype(wide_dtype(leaf.dtype)), params)
+        self.by_w_h = self.by_projection = None
+        if isinstance(params, LSTMParams):
+            self.by_w_h = product_in_loop(wide.w_h.T, batch, layout)
+        if wide.projection is not None:
+            self.by_projection = product_in_loop(wide.projection.T, batch, layout)
 
-    def transposed(
-        state: tuple[Carry, Elementwise], now: Steps, kept: Kept, d_h: jax.Array
-    ) -> tuple[tuple[Carry, Elementwise], StepGradients]:
+    def __call__(
+        self, state: tuple[Carry, Acting], now: Steps, kept: Kept, d_h: jax.Array
+    ) -> tuple[tuple[Carry, Acting], StepGradients]:
+        """The state before the step, and the step's gradients.
+
+        Args:
+            state: the gradient of the carry after the step, and the gradients of what acts so far.
+            now: the step.
+            kept: what was kept of it.
+            d_h: the gradient of its hidden state.
+        """
         d_after, d_acting = state
-        before = kept.before
-        known = kept.values if isinstance(kept.values, Trace) else None
-        z = jnp.zeros_like(before.c, shape=(*batch, params.w_x.shape[1])) if from_gates else kept.values
+        d_kept, d_new, d_of_finish = self._finish(kept, now, d_after, d_h)
+        d_m = d_new.h
+        if self.by_projection is not None:
+            d_m = self.by_projection(d_m.astype(wide_dtype(d_m.dtype))).astype(d_m.dtype)
+        m, d_z, d_c, d_of_update = self._update(kept, d_m, d_new.c)
+        d_kept = d_kept._replace(c=d_kept.c + d_c)
+        if self.layout == "one kernel" and self.by_w_h is not None and self.params.norm is None:
+            d_z, d_kept = self._in_one_kernel(d_z, d_kept, now)
+        d_carry, d_of_begin = self._begin(kept, now, d_z, d_kept)
+        projected = None if self.params.projection is None else (m, d_new.h)
+        return (d_carry, add(d_acting, d_of_update, d_of_begin, d_of_finish)), StepGradients(d_z, projected)
 
-        # the step once more, its parts apart; what only the values depend on is not computed
-        def begin(acting: Elementwise, carry: Carry) -> tuple[Carry, jax.Array]:
-            masks = shared._replace(recurrent_mask=acting.recurrent_mask, reset_to=acting.reset_to)
-            return begin_step(masks, carry, now)
+    def _finish(self, kept: Kept, now: Steps, d_after: Carry, d_h: jax.Array) -> tuple[Carry, Carry, Acting]:
+        """Through zoneout and the mask: to the carry before the step, to the new one, and to what acts."""
 
-        def pointwise(acting: Elementwise, z: Any, c: jax.Array) -> tuple[jax.Array, jax.Array]:
-            m, c, _ = update(params._replace(**acting.vectors), z, c, known)
+        def finish(acting: Acting, before: Carry, new: Carry) -> Carry:
+            return finish_step(self.shared._replace(zoneout=acting.zoneout), before, new, now)
+
+        new = kept.before
+        if self.shared.zoneout is not None:  # whose gradient is the only one that needs the values
+            new = self._values(kept)
+        _, pull = jax.vjp(finish, self.acting, kept.before, new)
+        d_acting, d_before, d_new = pull(Carry(d_after.h + zero_invalid(d_h, now.mask), d_after.c))
+        return d_before, d_new, d_acting
+
+    def _update(self, kept: Kept, d_m: jax.Array, d_c: jax.Array) -> tuple[jax.Array, Any, jax.Array, Acting]:
+        """Through the update: its first result; to the pre-activations, to the cell state, and to what acts."""
+        activate, z = self._activations(kept)
+
+        def pointwise(acting: Acting, z: Any, c: jax.Array) -> tuple[jax.Array, jax.Array]:
+            m, c, _ = update(self.params._replace(**acting.fields), z, c, **activate)
             return m, c
 
-        (_, h_seen), pull_begin = jax.vjp(begin, acting, before)
-        (m, c), pull_update = jax.vjp(pointwise, acting, z, before.c)
-        _, pull_finish = jax.vjp(
-            lambda before, after: finish_step(shared, before, after, now), before, Carry(before.h, c)
-        )
+        (m, _), pull = jax.vjp(pointwise, self.acting, z, kept.before.c)
+        d_acting, d_z, d_before = pull((d_m, d_c))
+        return m, d_z, d_before, d_acting
 
-        d_before, d_new = pull_finish(Carry(d_after.h + zero_invalid(d_h, now.valid), d_after.c))
-        d_m = d_new.h
-        if by_projection is not None:
-            d_m = by_projection(d_new.h.astype(wide_dtype(m.dtype))).astype(m.dtype)
-        d_update, d_z, d_c = pull_update((d_m, d_new.c))
-        d_before = d_before._replace(c=d_before.c + d_c)
-        if layout == "one kernel" and by_w_h is not None and params.norm is None:
-            # a step passes h by its product only where it may keep it
-            keeps = d_before.h.shape[-1] <= d_z.shape[-1] and may_keep_h(now)
-            passed = [d_before.c, d_before.h] if keeps else [d_before.c]
-            d_z, (d_c, *d_kept) = in_one_kernel(d_z, passed, d_z.shape[-1] // params.hidden)
-            d_before = Carry(d_kept[0] if keeps else d_before.h, d_c)
-        if by_w_h is not None:
-            d_products = None
-            d_h_seen = by_w_h(d_z if params.norm is None else d_z[1]).astype(h_seen.dtype)
-        else:  # by element, or by heads
-            _, pull_products = jax.vjp(
-                lambda acting, h: products(params._replace(**acting.vectors), now.x, h), acting, h_seen
-            )
-            d_products, d_h_seen = pull_products(d_z)
-        d_begin, d_carry = pull_begin((d_before, d_h_seen))
-        terms = [d_update, d_begin] if d_products is None else [d_update, d_products, d_begin]
-        gradients = StepGradients(d_z, None if params.projection is None else (m, d_new.h))
-        return (d_carry, add(d_acting, *terms)), gradients
+    def _values(self, kept: Kept) -> Carry:
+        """The new carry of a step, before zoneout and the mask."""
+        activate, z = self._activations(kept)
+        m, c, _ = update(self.params, z, kept.before.c, **activate)
+        return Carry(project(self.params, m), c)
 
-    return transposed
+    def _activations(self, kept: Kept) -> tuple[dict[str, Any], Any]:
+        """How the update makes its gates, and from what: the kept gates are only differentiated."""
+        if not isinstance(kept.values, Trace):
+            return {}, kept.values
+        z = jnp.zeros_like(kept.before.c, shape=(*self.batch, self.params.w_x.shape[1]))
+        return {"activate": partial(_recall, kept.values)}, z
+
+    def _begin(self, kept: Kept, now: Steps, d_z: Any, d_before: Carry) -> tuple[Carry, Acting]:
+        """Through the recurrent product and the reset: to the carry before the step, and to what acts."""
+
+        def begin(acting: Acting, carry: Carry) -> tuple[Carry, jax.Array]:
+            masks = self.shared._replace(recurrent_mask=acting.recurrent_mask, reset_to=acting.reset_to)
+            return begin_step(masks, carry, now)
+
+        def by_element_or_heads(acting: Acting, h: jax.Array) -> Any:
+            return products(self.params._replace(**acting.fields), now.x, h)
+
+        (_, h_seen), pull = jax.vjp(begin, self.acting, kept.before)
+        if self.by_w_h is not None:
+            d_z_h = d_z if self.params.norm is None else d_z[1]
+            d_h_seen = self.by_w_h(d_z_h).astype(h_seen.dtype)
+            d_acting, d_carry = pull((d_before, d_h_seen))
+            return d_carry, d_acting
+        _, pull_products = jax.vjp(by_element_or_heads, self.acting, h_seen)
+        d_of_products, d_h_seen = pull_products(d_z)
+        d_acting, d_carry = pull((d_before, d_h_seen))
+        return d_carry, add(d_acting, d_of_products)
+
+    def _in_one_kernel(self, d_z: jax.Array, d_kept: Carry, now: Steps) -> tuple[jax.Array, Carry]:
+        """The same values, made by one kernel of a GPU."""
+        gates = d_z.shape[-1] // self.params.hidden
+        # h bypasses the product only if a mask or zoneout may hold it
+        holds = any(one is not None for one in (now.mask, now.zoneout, self.shared.zoneout))
+        if not holds or d_kept.h.shape[-1] > d_z.shape[-1]:
+            d_z, (d_c,) = in_one_kernel(d_z, [d_kept.c], gates)
+            return d_z, Carry(d_kept.h, d_c)
+        d_z, (d_h, d_c) = in_one_kernel(d_z, [d_kept.h, d_kept.c], gates)
+        return d_z, Carry(d_h, d_c)
+
+
+def _recall(gates: Trace, gate: str, function: Callable[[jax.Array], jax.Array], z: jax.Array) -> jax.Array:
+    """A gate whose value is known: `z` is not looked at, but receives the gradient."""
+    value = getattr(gates, gate)
+    slope = 1 - value * value if function is jnp.tanh else value * (1 - value)
+    return _known(z, value, slope)
+
+
+@jax.custom_jvp
+def _known(z: jax.Array, value: jax.Array, slope: jax.Array) -> jax.Array:
+    return value
+
+
+@_known.defjvp
+def _known_jvp(primals: Any, tangents: Any) -> Any:
+    (_, value, slope), (z_dot, value_dot, _) = primals, tangents
+    return value, slope * z_dot + value_dot
 
 
 def zeros_to_sum_in(like: Any) -> Any:
@@ -150,9 +221,11 @@ def zeros_to_sum_in(like: Any) -> Any:
 
 def add(total: Any, *terms: Any) -> Any:
     """The sum of trees, in the dtypes of the first."""
-    return jax.tree.map(
-        lambda first, *more: functools.reduce(lambda a, b: a + b.astype(a.dtype), more, first), total, *terms
-    )
+
+    def one(first: jax.Array, *more: jax.Array) -> jax.Array:
+        return reduce(lambda a, b: a + b.astype(a.dtype), more, first)
+
+    return jax.tree.map(one, total, *terms)
 
 
 def _per_row(vector: jax.Array, batch: tuple[int, ...]) -> jax.Array:

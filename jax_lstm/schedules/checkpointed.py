@@ -8,24 +8,30 @@ import math
 
 import jax
 
-from jax_lstm._step import Shared, Steps
+from jax_lstm._step import Shared, Steps, masked
 from jax_lstm._types import Carry, Params
 from jax_lstm.schedules._pieces import scan_pieces
-from jax_lstm.schedules.deferred import Plans, deferred
+from jax_lstm.schedules.deferred import deferred
+from jax_lstm.schedules.problem import Problem
 
 
-def checkpointed(
-    params: Params, shared: Shared, steps: Steps, *, plans: Plans, reverse: bool
-) -> tuple[Carry, jax.Array]:
+def checkpointed(problem: Problem, params: Params, shared: Shared, steps: Steps) -> tuple[Carry, jax.Array]:
     """The last carry and the hidden states; what is kept for the gradient grows with the square root of the length.
 
     The price is a second forward pass (Chen et al. 2016, "Training deep nets with sublinear memory cost").
     """
+    shared, steps = masked(shared, steps)  # lengths count from the first step of the whole
 
     @jax.checkpoint
     def segment(carry: Carry, some: Steps) -> tuple[Carry, jax.Array]:
-        # what is not valid is in `some` too, whereas lengths count from the first step of the whole
-        return deferred(params, shared._replace(initial=carry, lengths=None), some, plans=plans, reverse=reverse)
+        return deferred(problem, params, shared._replace(initial=carry), some)
 
-    time = steps.x.shape[0]
-    return scan_pieces(segment, shared.initial, steps, math.isqrt(time), reverse=reverse)
+    size = math.isqrt(steps.x.shape[0])
+    return scan_pieces(segment, shared.initial, steps, size, reverse=problem.reverse)
+
+
+def unsupported(problem: Problem) -> str | None:
+    """Why the schedule cannot run the problem, or None; it completes `schedule="checkpointed"`."""
+    if isinstance(problem.time, int):
+        return None
+    return "divides the time into segments, and the number of steps is symbolic"

@@ -1,30 +1,27 @@
-"""The rules of `"auto"`: which schedule it takes for a problem, and how `deferred` and `chunked` arrange loops."""
+"""The rules of `"auto"`: which schedule it takes for a problem.
+
+The choice between `native`, `unrolled` and the others is made when a call is traced, so a rule between them may not
+depend on the number of rows, which `jax.vmap` may still raise; that between `chunked` and `deferred` is made when the
+program is lowered.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
-
-from jax_lstm._cell import wide_dtype
-from jax_lstm.schedules._products import Layout
-from jax_lstm.schedules.deferred import Plan, Plans
+from jax_lstm.schedules._plan import CHUNK, FEW_ROWS, bytes_of_weights, makes_chunks
 from jax_lstm.schedules.kernels.cpu import library
 from jax_lstm.schedules.problem import Problem
 
-CHUNK = 16
-"""How many steps `chunked` gathers before it makes products of their gradients; 8, 32 and 64 were no faster."""
 FEW_STEPS = 4
-FEW_ROWS = 16
-LARGE_BYTES, MANY_BYTES, LEFT_ROWS = 2**18, 2**21, range(4, 65)
-"""From which size on weights count as large and as many, and for which numbers of rows many stand on the left."""
+"""Up to this many steps, a program without a loop."""
 RELIED_ON = ("avx2", "avx512")
 """The instruction sets with which `"auto"` takes the CPU kernel: those with which it was timed.
 
-With NEON it was not: emulation gives values alone. `JAX_LSTM_NATIVE=avx2` leaves AVX-512 out.
+NEON was only emulated, which gives values but no times. `JAX_LSTM_NATIVE=avx2` leaves AVX-512 out.
 """
 KERNEL_UNITS = 4
-"""From how many units on the CPU kernel was at least as fast: its vectors have one unit in each of their lanes.
+"""Minimum units for the CPU kernel to break even: its vectors have one unit in each of their lanes.
 
 The time of the fastest of the others over the kernel's, for the last state and its gradient, 1000 rows, 64 steps. With
 AVX2: 0.27 and 0.54 for one unit, 0.74 and 1.02 for two, 0.87 and 1.57 for four, 1.56 and 1.66 for eight; higher with
@@ -32,7 +29,7 @@ fewer rows. With AVX-512: 0.35 and 0.42 for one unit, 2.68 and 1.28 for two, 1.8
 eight; 1.07 and 5.37 for four units and one row.
 """
 KERNEL_BYTES = 6 * 2**20
-"""Up to which size of the weights the CPU kernel was at least as fast as XLA's products.
+"""The size of the weights up to which the CPU kernel was at least as fast as XLA's products.
 
 With AVX2 on two cores, the time of the fastest of the others over the kernel's, forward and gradient, for (rows, steps,
 features, hidden): 1.16 and 0.89 at (2, 60, 64, 256), 1.14 and 1.09 at (4, 60, 128, 512), 1.28 and 1.07 at (16, 60, 128,
@@ -52,9 +49,20 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def always_supported(problem: Problem) -> str | None:
+def any_problem(problem: Problem) -> None:
     """No reason against it: the schedule can run every problem."""
-    return None
+
+
+def only_by_name(problem: Problem) -> Verdict:
+    """A schedule that `"auto"` never takes."""
+    return Verdict(False, "it was not made for auto: ask for it by name")
+
+
+def fixed_time(problem: Problem) -> str | None:
+    """Why a schedule that writes out its steps cannot run the problem, or None."""
+    if isinstance(problem.time, int):
+        return None
+    return "writes out every step, and the number of steps is symbolic"
 
 
 def native(problem: Problem) -> Verdict:
@@ -64,11 +72,11 @@ def native(problem: Problem) -> Verdict:
             False, f"{problem.time} steps are at most {FEW_STEPS}: what it lays out first costs more than it saves"
         )
     if problem.hidden < KERNEL_UNITS:
-        return Verdict(False, f"{problem.hidden} units fill too little of its vectors of {library.units()}")
+        return Verdict(False, f"{problem.hidden} units underfill its {library.units(problem.dtype)}-lane vectors")
     variant = library.variant()
     if variant not in RELIED_ON:
         return Verdict(False, f"it was built for {variant} but not timed with it: ask for it by name")
-    size = _bytes_of_weights(problem)
+    size = bytes_of_weights(problem)
     if size > KERNEL_BYTES:
         return Verdict(
             False, f"{size:,} bytes of weights are more than {KERNEL_BYTES:,}: XLA's products read them less often"
@@ -78,6 +86,8 @@ def native(problem: Problem) -> Verdict:
 
 def unrolled(problem: Problem) -> Verdict:
     """A very short loop."""
+    if not isinstance(problem.time, int):
+        return Verdict(False, "the number of steps is symbolic")
     if problem.time <= FEW_STEPS:
         return Verdict(True, f"{problem.time} steps are at most {FEW_STEPS}: a loop costs more than it saves")
     return Verdict(
@@ -87,15 +97,16 @@ def unrolled(problem: Problem) -> Verdict:
 
 def chunked(problem: Problem) -> Verdict:
     """On a CPU, where there are enough rows for large products over a few steps."""
-    rows = problem.rows
     if problem.platform != "cpu":
         return Verdict(False, "an accelerator is best served by few large products, after the loop")
-    if rows is None:
+    if problem.rows is None:
         return Verdict(True, "the number of rows is symbolic: taken to be many")
-    if rows < FEW_ROWS:
-        return Verdict(False, f"{rows} rows are fewer than {FEW_ROWS}: products over a few steps would be too small")
+    if not makes_chunks(problem):
+        return Verdict(
+            False, f"{problem.rows} rows are fewer than {FEW_ROWS}: products over a few steps would be too small"
+        )
     return Verdict(
-        True, f"{rows} rows make large products every {CHUNK} steps, of gradients that are still in the cache"
+        True, f"{problem.rows} rows make large products every {CHUNK} steps, of gradients that are still in the cache"
     )
 
 
@@ -117,36 +128,3 @@ def checkpointed(problem: Problem) -> Verdict:
 def untimed(problem: Problem) -> Verdict:
     """Only by name: a schedule for hardware that it was not timed on."""
     return Verdict(False, "it was compiled for such hardware but not timed on it: ask for it by name")
-
-
-def plan(problem: Problem) -> Plan:
-    """What `"auto"` makes of `deferred` and `chunked` on the problem's platform."""
-    return Plan(CHUNK if chunked(problem).taken else None, layout(problem), problem.platform != "cpu")
-
-
-def layout(problem: Problem) -> Layout:
-    """How the loop of a custom backward pass arranges its products.
-
-    A CPU's product packs its right factor into blocks at every step. Where that is many weights for few rows, the
-    weights stand on the left, as they are: up to 2.7 times as fast. Else large ones come in halves, which fit a core's
-    cache: up to 1.7 times.
-    """
-    rows = problem.rows
-    size = _bytes_of_weights(problem)
-    if problem.platform != "cpu":
-        return "one kernel"
-    restricted = problem.variant & {"diagonal", "heads"}  # has no matrix of all units in its loop
-    if restricted or rows is None or rows < LEFT_ROWS.start or size < LARGE_BYTES:
-        return "plain"
-    return "weights left" if rows in LEFT_ROWS and size >= MANY_BYTES else "halves"
-
-
-def plans(problem: Problem, chunk: int | None) -> Plans:
-    """The plans of a schedule that was asked for by name: the same chunks on every platform."""
-    return Plans(Plan(chunk, layout(problem._replace(platform="cpu"))), Plan(chunk, "one kernel", hoisted=True))
-
-
-def _bytes_of_weights(problem: Problem) -> int:
-    """The size of the matrices that the loop multiplies by, in the dtype that sums are made in."""
-    itemsize = jnp.dtype(wide_dtype(problem.dtype)).itemsize
-    return (problem.features + problem.out) * 4 * problem.hidden * itemsize

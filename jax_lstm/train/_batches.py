@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from jax_lstm._annotations import Array, Bool, Int, Key, PyTree
 from jax_lstm.parallel import shard_batch
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Int, Key, PyTree
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_lstm.train._lock import locked
 from jax_lstm.train._types import Checkpoints, History, State
 
 
@@ -27,14 +28,17 @@ class Store:
         validate_every: steps between the entries of the validation history.
 
     Raises:
-        ImportError: Orbax is not installed. OSError: a folder that cannot be made or written.
+        ImportError: Orbax is not installed. OSError: a folder that cannot be created or written. ValueError: a folder
+            that another run uses.
     """
 
     def __init__(self, checkpoints: Checkpoints, run: Mapping[str, str], validate_every: int):
         try:
             import orbax.checkpoint as orbax
         except ImportError as error:
-            raise ImportError("checkpoints need Orbax: pip install 'jax_lstm[train]'") from error
+            raise ImportError(
+                "checkpoints need Orbax: pip install orbax-checkpoint, or in a clone pip install '.[train]'"
+            ) from error
         self._args = orbax.args
         self.every = checkpoints.every
         self._run, self._validate_every = dict(run), validate_every
@@ -45,12 +49,17 @@ class Store:
                 raise PermissionError(f"no permission to write in {self._folder}")
         except OSError as error:
             raise OSError(f"checkpoints cannot be kept in {self._folder}: {error}: give another folder") from error
-        self._manager = orbax.CheckpointManager(
-            self._folder,
-            options=orbax.CheckpointManagerOptions(
-                max_to_keep=checkpoints.keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
-            ),
-        )
+        with ExitStack() as resources:
+            if jax.process_index() == 0:  # the processes of one run share its folder
+                resources.enter_context(locked(self._folder))
+            self._manager = orbax.CheckpointManager(
+                self._folder,
+                options=orbax.CheckpointManagerOptions(
+                    max_to_keep=checkpoints.keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
+                ),
+            )
+            resources.callback(self._manager.close)
+            self._resources = resources.pop_all()
 
     def restore(self, state: State) -> tuple[int, State]:
         """The step and the state of the newest checkpoint that can be read; without any, 0 and the state given.
@@ -111,8 +120,8 @@ class Store:
             ) from error
 
     def close(self) -> None:
-        """Stop Orbax's threads."""
-        self._manager.close()
+        """Stop Orbax's threads, and release the folder."""
+        self._resources.close()
 
     def _check(self, step: int, theirs: Mapping[str, str], state: State) -> None:
         for name in sorted({*theirs, *self._run}):
@@ -147,7 +156,7 @@ class _AnotherRunError(ValueError):
 
 
 def _filled(state: State, arrays: Mapping[str, jax.Array]) -> State:
-    """The state with the arrays that were read; what is not saved, empty arrays and the rest of the history, stays."""
+    """The state with the arrays that were read; the others, empty ones and the rest of the history, stay."""
 
     def fill(path: Any, leaf: Any) -> Any:
         array = arrays.get(jax.tree_util.keystr(path))

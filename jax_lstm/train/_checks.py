@@ -1,27 +1,36 @@
-"""What `fit` refuses before it starts."""
+"""Arguments that `fit` refuses before it starts."""
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_lstm._annotations import Array, Key, PyTree
 from jax_lstm.train._batches import Batches, Chunks, Minibatches, Whole
-from jax_lstm.train._data import come_in_batches
+from jax_lstm.train._data import axes_of, come_in_batches
 from jax_lstm.train._types import Checkpoints, State, Validation
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Key, PyTree
+
+def as_count(name: str, count: Any) -> int:
+    """A whole number of at least one, of any integer type."""
+    try:
+        number = operator.index(count)
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(count, bool):
+        raise ValueError(f"{name} is {count!r}, expected a whole number of at least 1")
+    return number
 
 
-def check_counts(**counts: int | None) -> None:
-    """Integers of at least one, or None."""
-    for name, count in counts.items():
-        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
-            raise ValueError(f"{name} is {count!r}, expected a whole number of at least 1")
+def as_count_or_none(name: str, count: Any) -> int | None:
+    """A whole number of at least one, or None."""
+    return None if count is None else as_count(name, count)
 
 
 def as_keys(key: Any) -> Key[Array, "*members"]:
@@ -60,9 +69,11 @@ def check_params(params: PyTree) -> None:
     if not leaves:
         raise ValueError("params has no arrays, expected something to train")
     for path, leaf in leaves:
+        where = f"params{jax.tree_util.keystr(path)}"
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int | complex):
+            raise TypeError(f"{where} is a {type(leaf).__name__}, expected an array of floats")
         dtype = jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.inexact):
-            where = f"params{jax.tree_util.keystr(path)}"
             raise TypeError(f"{where} is {dtype}, expected floats: close the loss over what is not trained")
 
 
@@ -77,13 +88,25 @@ def as_validation(loss: Callable[..., Any] | None, every: int, patience: int | N
     return Validation(loss, every, patience)
 
 
-def check_checkpoints(checkpoints: Any) -> None:
-    """None, or `Checkpoints`."""
+def as_checkpoints(checkpoints: Any) -> Checkpoints | None:
+    """None, or `Checkpoints` of a path and two counts."""
     if checkpoints is None:
-        return
+        return None
     if not isinstance(checkpoints, Checkpoints):
         raise TypeError(f"checkpoints is a {type(checkpoints).__name__}, expected Checkpoints(folder, every, keep)")
-    check_counts(**{"checkpoints.every": checkpoints.every, "checkpoints.keep": checkpoints.keep})
+    if not isinstance(checkpoints.folder, str | os.PathLike):
+        raise TypeError(f"checkpoints.folder is a {type(checkpoints.folder).__name__}, expected a path")
+    every, keep = (as_count(f"checkpoints.{name}", getattr(checkpoints, name)) for name in ("every", "keep"))
+    return checkpoints._replace(every=every, keep=keep)
+
+
+def _check_axis_given(option: str, batch_axis: Any) -> None:
+    """The axis of the rows, for options that draw or spread rows: which it is cannot be seen in the data."""
+    if batch_axis is None:
+        raise ValueError(
+            f"{option} is given without batch_axis: give the axis of the rows in data, 1 for sequences "
+            "(time, batch, features), 0 where rows come first, or a tree of both"
+        )
 
 
 def as_batches(data: PyTree, batch_axis: Any, batch_size: int | None, carry: PyTree, chunk: int | None) -> Batches:
@@ -120,34 +143,38 @@ def as_batches(data: PyTree, batch_axis: Any, batch_size: int | None, carry: PyT
         return Chunks(chunk)
     if batch_size is None:
         return Whole()
-    axes = tuple(jax.tree.leaves(jax.tree.broadcast(batch_axis, data)))
+    _check_axis_given("batch_size", batch_axis)
+    axes = axes_of(data, batch_axis)
     _check_lengths(leaves, axes, "batch_size", batch_size)
     return Minibatches(batch_size, axes)
 
 
 def _check_lengths(leaves: list[tuple[Any, Any]], axes: tuple[int, ...], name: str, wanted: int) -> None:
-    """Arrays with equally many rows, or time steps, at least as many as are wanted for one step."""
+    """Arrays with the same number of rows, or time steps, and at least the number that one step takes."""
     sizes: list[int] = []
     for (path, leaf), axis in zip(leaves, axes, strict=True):
         where = f"data{jax.tree_util.keystr(path)}"
-        if jnp.ndim(leaf) <= axis:
-            raise ValueError(
-                f"{where} has shape {jnp.shape(leaf)}, and no axis {axis}: give the axis of its rows as batch_axis"
-            )
+        if not jnp.ndim(leaf):
+            raise ValueError(f"{where} is a single number, expected an array with time steps or rows")
         sizes.append(jnp.shape(leaf)[axis])
         if sizes[-1] != sizes[0]:
             first = f"data{jax.tree_util.keystr(leaves[0][0])}"
             raise ValueError(
                 f"{where} has {sizes[-1]} entries at axis {axis} and {first} {sizes[0]}, "
-                f"expected as many: give the axis of the rows as batch_axis"
+                "expected the same number: give the axis of the rows as batch_axis"
             )
     if wanted > sizes[0]:
         raise ValueError(f"{name} is {wanted}, but data has {sizes[0]}: give at most {sizes[0]}")
 
 
-def check_mesh(mesh: jax.sharding.Mesh | None, batch_size: int | None) -> None:
-    """Minibatches that the devices divide."""
-    if mesh is not None and batch_size is not None and batch_size % mesh.size:
+def check_mesh(mesh: Any, batch_size: int | None, batch_axis: Any) -> None:
+    """A mesh, with an axis to spread over it and minibatches that its devices divide, or None."""
+    if mesh is None:
+        return
+    if not isinstance(mesh, jax.sharding.Mesh):
+        raise TypeError(f"mesh is a {type(mesh).__name__}, expected a mesh, as from jax_lstm.parallel.batch_mesh()")
+    _check_axis_given("mesh", batch_axis)
+    if batch_size is not None and batch_size % mesh.size:
         raise ValueError(f"batch_size is {batch_size}, expected a multiple of the {mesh.size} devices of the mesh")
 
 

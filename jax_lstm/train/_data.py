@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jax_lstm._annotations import PyTree
 from jax_lstm._sharding import BATCH
 from jax_lstm.parallel import replicate, shard_batch
-
-if TYPE_CHECKING:
-    from jaxtyping import PyTree
 
 
 def come_in_batches(data: Any) -> bool:
@@ -27,6 +25,31 @@ def come_in_batches(data: Any) -> bool:
     return (
         is_leaf and hasattr(data, "__iter__") and not hasattr(data, "__array__") and not isinstance(data, str | bytes)
     )
+
+
+def axes_of(data: PyTree, batch_axis: Any) -> tuple[int, ...]:
+    """The axis of the rows in each leaf of the data, counted from the front.
+
+    Raises:
+        ValueError, TypeError: a `batch_axis` that is no integer or tree of integers, or that the data do not have.
+    """
+    try:
+        given = jax.tree.leaves(jax.tree.broadcast(batch_axis, data))
+    except ValueError as error:
+        raise ValueError(
+            f"batch_axis is {batch_axis!r}, expected an integer, or a tree of integers that is a prefix of data"
+        ) from error
+    axes = []
+    for (path, leaf), axis in zip(jax.tree.leaves_with_path(data), given, strict=True):
+        where, ndim = f"data{jax.tree_util.keystr(path)}", jnp.ndim(leaf)
+        if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
+            raise TypeError(f"batch_axis is {axis!r} for {where}, expected an integer")
+        if not -ndim <= axis < ndim:
+            raise ValueError(
+                f"{where} has shape {jnp.shape(leaf)}, and no axis {axis}: give the axis of its rows as batch_axis"
+            )
+        axes.append(int(axis) % ndim)
+    return tuple(axes)
 
 
 def batches_from(data: Any, step: int, steps: int) -> Iterator[Any]:
@@ -67,9 +90,7 @@ def place_arrays(data: PyTree, batch_axis: Any, mesh: Mesh | None, *, whole: boo
         return jax.tree.map(jnp.asarray, data)
     if whole:
         return replicate(data, mesh)
-    return jax.tree.map(
-        lambda leaf, axis: shard_batch(leaf, mesh, axis=axis), data, jax.tree.broadcast(batch_axis, data)
-    )
+    return _on_axes(lambda leaf, axis: shard_batch(leaf, mesh, axis=axis), data, batch_axis)
 
 
 def place_batch(batch: PyTree, batch_axis: Any, mesh: Mesh | None) -> PyTree:
@@ -81,4 +102,11 @@ def place_batch(batch: PyTree, batch_axis: Any, mesh: Mesh | None) -> PyTree:
         sharding = NamedSharding(mesh, PartitionSpec(*(None,) * axis, BATCH))
         return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
 
-    return jax.tree.map(gather, batch, jax.tree.broadcast(batch_axis, batch))
+    return _on_axes(gather, batch, batch_axis)
+
+
+def _on_axes(place: Callable[[Any, int], Any], data: PyTree, batch_axis: Any) -> PyTree:
+    """The data with `place(leaf, axis)` for every leaf and the axis of its rows."""
+    leaves, structure = jax.tree.flatten(data)
+    placed = [place(leaf, axis) for leaf, axis in zip(leaves, axes_of(data, batch_axis), strict=True)]
+    return jax.tree.unflatten(structure, placed)

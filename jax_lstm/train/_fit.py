@@ -5,21 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 
+from jax_lstm._annotations import Array, Key, PyTree
 from jax_lstm.parallel import replicate
 from jax_lstm.train import _checks, _loop
 from jax_lstm.train._checkpoints import Store
 from jax_lstm.train._data import batches_from, come_in_batches, place_arrays, place_batch
 from jax_lstm.train._progress import showing
+from jax_lstm.train._returned import check_function, check_optimizer, hashable
 from jax_lstm.train._types import Checkpoints, Fitted, Params, Plan, State
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Key, PyTree
 
 
 def fit(
@@ -31,7 +30,7 @@ def fit(
     key: Key[Array, "*members"],
     steps: int,
     batch_size: int | None = None,
-    batch_axis: Any = 0,
+    batch_axis: Any = None,
     carry: Any = None,
     chunk: int | None = None,
     validation: Callable[[Params], Any] | None = None,
@@ -42,16 +41,16 @@ def fit(
     checkpoints: Checkpoints | None = None,
     progress: bool | None = None,
 ) -> Fitted[Params]:
-    """Minimise a loss: `steps` steps of an Optax transformation, compiled as one loop.
+    """Minimize a loss: `steps` steps of an Optax transformation, compiled as one loop.
 
     The result is a pure function of the arguments: the same key gives the same bits. `fit` may be called inside `jit`
     and under `vmap` (over seeds, learning rates, data sets); it then shows no progress. With keys `(n,)` it trains n
     members side by side, with progress: `params`, `carry` and everything returned have a leading axis of n, while the
     data are shared and each member draws its own minibatches.
 
-    **Compilation.** The loop is compiled once for each combination of functions, optimiser, options and shapes; later
-    calls with the same ones share it. Functions and optimisers are compared by identity, so a `lambda`, or an optimiser
-    made inline, as in `fit(…, optax.adam(1e-3))`, compiles anew at every call. To call `fit` many times, make both
+    **Compilation.** The loop is compiled once for each combination of functions, optimizer, options and shapes; later
+    calls with the same ones share it. Functions and optimizers are compared by identity, so a `lambda`, or an optimizer
+    made inline, as in `fit(…, optax.adam(1e-3))`, compiles again at every call. To call `fit` many times, make both
     once, before the calls. As in `jax.jit`, arrays that a function holds are read when it is compiled, not later.
 
     Args:
@@ -65,24 +64,25 @@ def fit(
             the iterable shuffles by a random state of its own. A function can start at its step instead. With several
             processes, arrays are the same in all of them, and each iterable gives the share of its own process.
         optimizer: any Optax transformation; clipping, schedules and weight decay are chained into it.
-        key: a key of `jax.random`, or several `(n,)`. Step t uses a key that depends on `key` and t alone.
+        key: a key of `jax.random`, or several `(n,)`. Step t uses a key that depends only on `key` and t.
         steps: how many steps.
         batch_size: rows per step, drawn without replacement in every epoch; rows that do not fill a batch are left out
             until the next epoch. None takes all rows at every step.
         batch_axis: the axis of the rows in the arrays: an integer, or a tree of integers that is a prefix of `data`, as
-            in `vmap`.
+            in `vmap`. Given wherever `batch_size` or `mesh` is: sequences of this package have time first, rows second.
         carry: the initial carry of a stream. Each step then takes the next `chunk` time steps of `data` (time first),
             and the carry of the last chunk, through which no gradient flows: back-propagation truncated at the chunk.
             After the last whole chunk the stream starts again, from `carry`.
         chunk: time steps per chunk.
-        validation: `params -> ()`, the loss on held-out data; the parameters of the least one are returned.
+        validation: `params -> ()`, the loss on held-out data; the parameters with the lowest one are returned.
         validate_every: steps between validations.
         patience: stop after this many validations in a row without a lower loss; None never stops early.
-        average: `(opt_state, params) -> params`, what is validated and returned in place of `params`: an average that
-            the optimiser keeps, as in `optax.contrib.schedule_free_eval_params`.
+        average: `(opt_state, params) -> params`, what is validated and returned instead of `params`: an average that
+            the optimizer keeps, as in `optax.contrib.schedule_free_eval_params`.
         mesh: devices to spread the batch over, as from `jax_lstm.parallel.batch_mesh()`; everything else is replicated.
         checkpoints: `Checkpoints(folder, every, keep)`. A run that finds its own checkpoints in the folder resumes from
-            the newest, and ends with the same bits as an uninterrupted run; with more `steps` it continues.
+            the newest, and ends with the same bits as an uninterrupted run; with more `steps` it continues. Two runs at
+            the same time in one folder are refused.
         progress: whether to show the steps per second, the loss and the time left; None shows them on a terminal.
 
     Returns:
@@ -90,7 +90,7 @@ def fit(
         of its member with the last parameters whose loss was finite, `diverged` true and a warning that names the step.
 
     Raises:
-        ValueError, TypeError: arguments that do not fit, a checkpoint of another run.
+        ValueError, TypeError: arguments that do not fit, a checkpoint of another run, a folder in use by another run.
         OSError: a checkpoint that could not be written; the one before it is intact.
         ImportError: checkpoints or progress asked for, and not installed.
 
@@ -102,19 +102,26 @@ def fit(
     >>> fitted.params.round(3).item(), fitted.history.loss.shape
     (4.0, (200,))
     """
-    _checks.check_counts(
-        steps=steps, batch_size=batch_size, chunk=chunk, validate_every=validate_every, patience=patience
-    )
-    _checks.check_checkpoints(checkpoints)
+    steps, validate_every = _checks.as_count("steps", steps), _checks.as_count("validate_every", validate_every)
+    batch_size, chunk = _checks.as_count_or_none("batch_size", batch_size), _checks.as_count_or_none("chunk", chunk)
+    patience = _checks.as_count_or_none("patience", patience)
+    checkpoints = _checks.as_checkpoints(checkpoints)
+    check_optimizer(optimizer)
+    if validation is not None:
+        check_function("validation", validation, ("params",))
+    if average is not None:
+        check_function("average", average, ("opt_state", "params"))
     key = _checks.as_keys(key)
     _checks.check_params(params)
     _checks.check_members(params, "params", key)
     _checks.check_members(carry, "carry", key)
-    _checks.check_mesh(mesh, batch_size)
+    _checks.check_mesh(mesh, batch_size, batch_axis)
+    batches = _checks.as_batches(data, batch_axis, batch_size, carry, chunk)
+    check_function("loss", loss, ("params", "batch", "key") if carry is None else ("params", "carry", "chunk", "key"))
     plan = Plan(
         hashable(loss),
         optimizer,
-        _checks.as_batches(data, batch_axis, batch_size, carry, chunk),
+        batches,
         _checks.as_validation(hashable(validation), validate_every, patience, steps),
         hashable(average),
         mesh,
@@ -126,7 +133,7 @@ def fit(
         return _fit_traced(plan, state, key, data, steps, checkpoints)
     state, key = _loop.spread(plan, state), key if mesh is None else replicate(key, mesh)
     arrays = None if in_batches else place_arrays(data, batch_axis, mesh, whole=batch_size is not None)
-    # no steps: are there tracers in what the functions close over, such as a learning rate?
+    # run zero steps to detect tracers captured by loss or optimizer, such as a learning rate
     if not in_batches and _is_traced(_advance(plan, state, 0, 0, key, arrays, state.carry)):
         return _fit_traced(plan, state, key, data, steps, checkpoints)
 
@@ -138,14 +145,14 @@ def fit(
             )
             store = stack.enter_context(closing(Store(checkpoints, run, validate_every)))
             done, state = store.restore(state)
-        batches = batches_from(data, done, steps) if in_batches else None
+        drawn = batches_from(data, done, steps) if in_batches else None
 
         def advance(state: State, begin: int, end: int) -> State:
-            if batches is None:
+            if drawn is None:
                 state = _advance(plan, state, begin, end, key, arrays, initial)
                 return state
             for step in range(begin, end):
-                batch = place_batch(next(batches), batch_axis, mesh)
+                batch = place_batch(next(drawn), batch_axis, mesh)
                 state = _advance(plan, state, step, step + 1, key, batch, initial)
             return state
 
@@ -159,32 +166,6 @@ def fit(
 _advance = jax.jit(_loop.advance, static_argnums=0)
 _start = jax.jit(_loop.start, static_argnums=(0, 3))
 _finish = jax.jit(_loop.finish, static_argnums=0)
-
-
-class ByIdentity:
-    """A callable that is equal to itself alone, in place of one that has no hash."""
-
-    def __init__(self, function: Callable[..., Any]):
-        self._function = function
-
-    def __call__(self, *arguments: Any) -> Any:
-        """What the callable returns."""
-        return self._function(*arguments)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ByIdentity) and other._function is self._function
-
-    def __hash__(self) -> int:
-        return id(self._function)
-
-
-def hashable(function: Any) -> Any:
-    """A callable that can be part of a `Plan`; an `equinox.Module` with arrays, for one, has no hash."""
-    try:
-        hash(function)
-    except TypeError:
-        return ByIdentity(function)
-    return function
 
 
 def _fit_traced(

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from jax_lstm._annotations import Array, Bool, Float, Int, Key, PyTree
 from jax_lstm.parallel import replicate, shard_batch
 from jax_lstm.train._batches import draw, initial_order
+from jax_lstm.train._returned import loss_and_carry, same_tree, scalar
 from jax_lstm.train._types import Best, Fitted, History, Plan, State, Validation
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 
 def start(plan: Plan, params: PyTree, carry: PyTree, steps: int) -> State:
     """The state before the first step, with room for the history of `steps` steps."""
     state = _over_members(plan, partial(_start_member, plan, steps))(*jax.tree.map(jnp.asarray, (params, carry)))
-    # no weak types: the first step would return strong ones, and the second compile anew; keys have no weak type
+    # no weak types: the first step would return strong ones, and the second compile again; keys have no weak type
     strong: State = jax.tree.map(
         lambda leaf: leaf.astype(leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.number) else leaf, state
     )
@@ -121,7 +120,7 @@ def _finish_member(plan: Plan, state: State) -> Fitted[Any]:
 
 
 def _update(plan: Plan, state: State, step: Any, batch: PyTree, key: Key[Array, ""]) -> State:
-    """One step of the optimiser, taken only if the run goes on and the loss and the new parameters are finite."""
+    """One step of the optimizer, taken only if the run continues and the loss and the new parameters are finite."""
     value, carry, params, opt_state = _propose(plan, state, batch, key)
     running, finite_loss = is_running(plan, state), jnp.isfinite(value)
     good = finite_loss & jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]))
@@ -142,13 +141,12 @@ def _update(plan: Plan, state: State, step: Any, batch: PyTree, key: Key[Array, 
 def _propose(
     plan: Plan, state: State, batch: PyTree, key: Key[Array, ""]
 ) -> tuple[Float[Array, ""], PyTree, PyTree, optax.OptState]:
-    """The loss and the carry after the batch, and the parameters and optimiser's state that its gradient leads to."""
+    """The loss and the carry after the batch, and the parameters and optimizer's state that its gradient leads to."""
 
     def loss(params: PyTree) -> tuple[Float[Array, ""], PyTree]:
         if state.carry is None:
-            return plan.loss(params, batch, key), None
-        value, carry = plan.loss(params, state.carry, batch, key)
-        return value, carry
+            return scalar("loss", plan.loss(params, batch, key)), None
+        return loss_and_carry(plan.loss(params, state.carry, batch, key), state.carry)
 
     (value, carry), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     with _promotion_allowed():
@@ -165,7 +163,7 @@ def _validate(plan: Plan, validation: Validation, state: State, step: Any) -> St
     assert best is not None
     assert losses is not None
     params, running = _averaged(plan, state), is_running(plan, state)
-    value = validation.loss(params).astype(best.loss.dtype)
+    value = scalar("validation", validation.loss(params)).astype(best.loss.dtype)
     better = running & (value < best.loss)
     return state._replace(
         best=Best(
@@ -180,7 +178,11 @@ def _validate(plan: Plan, validation: Validation, state: State, step: Any) -> St
 
 
 def _averaged(plan: Plan, state: State) -> PyTree:
-    return state.params if plan.average is None else plan.average(state.opt_state, state.params)
+    if plan.average is None:
+        return state.params
+    average = plan.average(state.opt_state, state.params)
+    same_tree("what average returned", average, "params", state.params)
+    return average
 
 
 def _where(condition: Bool[Array, ""], new: PyTree, old: PyTree) -> PyTree:

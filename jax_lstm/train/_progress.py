@@ -30,7 +30,9 @@ def showing(progress: bool | None, steps: int, done: int) -> Iterator[Callable[[
         if progress is None:
             yield lambda done, losses: None
             return
-        raise ImportError("progress needs rich: pip install 'jax_lstm[train]', or give progress=False") from error
+        raise ImportError(
+            "progress needs rich: pip install rich, or in a clone pip install '.[train]'; or give progress=False"
+        ) from error
 
     columns = (
         BarColumn(),

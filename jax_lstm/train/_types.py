@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import optax
 
+from jax_lstm._annotations import Array, Bool, Float, Int, PyTree
+from jax_lstm._repr import short_repr
 from jax_lstm.train._batches import Batches
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int, PyTree
 
 Params = TypeVar("Params")
 
@@ -22,7 +21,7 @@ class Checkpoints(NamedTuple):
     """Where and how often `fit` saves its state, so that a run that was killed can be resumed.
 
     Args:
-        folder: a folder for this run alone; it is made. With several processes, one that all of them see.
+        folder: a folder for this run only; it is created. With several processes, one that all of them see.
         every: steps between checkpoints.
         keep: how many are kept, the newest.
     """
@@ -43,18 +42,21 @@ class History(NamedTuple):
     loss: Float[Array, "*members steps"]
     validation: Float[Array, "*members validations"] | None
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Fitted(NamedTuple, Generic[Params]):
     """The result of `fit`; with n keys, every leaf has a leading axis of n.
 
     Args:
-        params: those of the least validation loss; without validation the last ones, or where `diverged` the last whose
-            loss was finite.
+        params: those with the lowest validation loss; without validation the last ones, or where `diverged` the last
+            with a finite loss.
         history: the losses.
         steps: how many steps were taken, `(*members)`.
         diverged: whether step `steps + 1` made the loss or the parameters infinite or NaN, so that it was not taken,
             `(*members)`.
-        opt_state: the optimiser's state after the last step.
+        opt_state: the optimizer's state after the last step.
         carry: of a stream, the carry after the last step; else None.
     """
 
@@ -62,12 +64,15 @@ class Fitted(NamedTuple, Generic[Params]):
     history: History
     steps: Int[Array, "*members"]
     diverged: Bool[Array, "*members"]
-    opt_state: optax.OptState
+    opt_state: PyTree
     carry: Any
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 class Best(NamedTuple):
-    """The parameters of the least validation loss.
+    """The parameters with the lowest validation loss.
 
     Args:
         params: the parameters, those at the start until there is a validation loss.
@@ -85,17 +90,17 @@ class State(NamedTuple):
 
     Args:
         params: the parameters.
-        opt_state: the optimiser's state.
+        opt_state: the optimizer's state.
         carry: the carry of a stream; else None.
         finite: the last parameters whose loss was finite, returned if the run diverges.
-        best: the parameters of the least validation loss; None without validation.
+        best: the parameters with the lowest validation loss; None without validation.
         steps: how many steps were taken.
         diverged: whether the run has stopped because the loss or the parameters were not finite.
         history: the losses.
     """
 
     params: PyTree
-    opt_state: optax.OptState
+    opt_state: PyTree
     carry: PyTree
     finite: PyTree
     best: Best | None

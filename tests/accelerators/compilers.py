@@ -31,7 +31,7 @@ class Shape(NamedTuple):
 
 @cache
 def mesh(chip: str, count: int = 1):
-    """A mesh of one axis, `batch`, over so many chips; while it is set, JAX compiles for them."""
+    """A mesh of one axis, `batch`, over a number of chips; while it is set, JAX compiles for them."""
     if chip == "h100":
         topology = topologies.get_topology_desc(platform="cuda", target_config=H100.read_text(), topology="1x1x1")
     else:

@@ -70,7 +70,7 @@ def test_cudnn_is_called_once_for_a_whole_stack(workspace, both):
 def test_what_cudnn_cannot_do_is_refused_by_name(workspace):
     with pytest.raises(ValueError, match='schedule="cudnn" computes in float32, not in bfloat16'):
         compile_gradient("h100", "cudnn", SHAPE, jnp.bfloat16)
-    with pytest.raises(ValueError, match='schedule="cudnn" knows lengths and nothing else, no resets'):
+    with pytest.raises(ValueError, match='schedule="cudnn" supports the plain LSTM with lengths, but not resets'):
         compile_gradient("h100", "cudnn", SHAPE, jnp.float32, ("resets",))
 
 

@@ -1,6 +1,6 @@
-// The first program of an emulated machine: runs the driver that each compiler made, and ends.
+// The first program of an emulated machine: runs the drivers that the compilers made, and ends.
 //
-//     boot COUNT     random cases, for the drivers named /gcc and /zig
+//     boot COUNT     random cases, for the drivers of each compiler and dtype
 #include <stdio.h>
 #include <sys/reboot.h>
 #include <sys/wait.h>
@@ -11,7 +11,7 @@
 
 int main(int, char **words) {
   bool failed = false;
-  for (const char *program : {"/gcc", "/zig"}) {
+  for (const char *program : {"/gcc_float", "/gcc_double", "/zig_float", "/zig_double"}) {
     const pid_t child = fork();
     if (child == 0) {
       execl(program, program, "cases", words[1], (char *)nullptr);

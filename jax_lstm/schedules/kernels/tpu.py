@@ -1,22 +1,26 @@
-"""The TPU kernel as a schedule: sizes are aligned and blocks chosen here, the loops stand in `tpu_loops`."""
+"""The TPU kernel as a schedule: sizes are aligned and blocks chosen here, and the loops are in `tpu_loops`."""
 
 from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jax_lstm._step import Shared, Steps
+from jax_lstm._step import Shared, Steps, masked
 from jax_lstm._types import Carry, LSTMParams
-from jax_lstm.schedules.kernels.derivatives import with_derivatives
+from jax_lstm.schedules.deferred import PORTABLE
+from jax_lstm.schedules.operation import Operation, filled
+from jax_lstm.schedules.primitives import run
+from jax_lstm.schedules.problem import Problem, beyond
 from jax_lstm.schedules.scan import scan
 
-if TYPE_CHECKING:
-    from jax_lstm.schedules.problem import Problem
-
+FIELDS = frozenset({"w_x", "w_h", "b"})
+"""The fields of a layer that the kernels support."""
+OPTIONS = frozenset({"lengths", "mask", "resets", "reset_to"})
+"""The options of a call that the kernels support."""
 LANES = 128
 SUBLANES = {4: 8, 2: 16}
 """Rows come in multiples of these, for each size of an element in bytes."""
@@ -28,7 +32,7 @@ no more."""
 
 
 class Blocks(NamedTuple):
-    """What a loop has in VMEM at a time: so many steps of so many rows."""
+    """The numbers of steps and rows that a loop has in VMEM at a time."""
 
     time: int
     rows: int
@@ -53,43 +57,104 @@ class _Conditions(NamedTuple):
     lengths: jax.Array | None
 
 
-def pallas(
-    params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool, interpret: Any = False
-) -> tuple[Carry, jax.Array]:
+def pallas(problem: Problem, params: LSTMParams, shared: Shared, steps: Steps) -> tuple[Carry, jax.Array]:
     """The last carry and the hidden states, by two Pallas kernels for TPUs.
 
     Products have the precision of `jax.default_matmul_precision`, as on every path. Half precision is accumulated in
     float32, and the cell state is float32 throughout. The gradients of the weights and of the input are large products
     after the backward loop.
+    """
+    return run(PALLAS, problem, params, shared, steps)
+
+
+def operation(interpret: Any = False) -> Operation:
+    """The kernels as an operation.
 
     Args:
-        params, shared, steps, reverse: as for every schedule.
         interpret: run the kernels as plain JAX (True) or in the TPU interpreter (`pltpu.InterpretParams()`), on any
-        platform.
+            platform.
     """
-    (time, *batch, features), hidden, itemsize = steps.x.shape, shared.initial.c.shape[-1], steps.x.dtype.itemsize
-    rows = math.prod(batch)
-    blocks = choose_blocks(time, rows, features, hidden, itemsize, vmem())
-    assert blocks is not None, "unsupported() refuses what has no blocks"
-    arrays, conditions = _align(params, shared, steps, rows, _ceil(rows, blocks.rows) * blocks.rows)
-    fixed = {"blocks": blocks, "reverse": reverse, "interpret": interpret}
-
-    def plain(arrays: _Arrays, conditions: _Conditions) -> tuple[Carry, jax.Array]:
-        shared, steps = (
-            Shared(arrays.initial, reset_to=arrays.reset_to),
-            Steps(arrays.x, conditions.valid, conditions.reset),
-        )
-        return scan(LSTMParams(arrays.w_x, arrays.w_h, arrays.b), shared, steps, reverse=reverse)
-
-    run = with_derivatives(
-        lambda *given: _forward(*given, save=False, **fixed)[0],
-        partial(_forward, save=True, **fixed),
-        partial(_backward, **fixed),
-        plain,
+    return Operation(
+        value=partial(_value, interpret),
+        keeping=partial(_keeping, interpret),
+        pullback=partial(_pullback, interpret),
+        plain=scan,
+        kept_rows=None,
+        runs_on=None if interpret else _runs_on,
+        elsewhere=PORTABLE,
     )
-    carry, hs = run(arrays, conditions)
-    carry = Carry(*(end[:rows, :hidden].reshape(*batch, hidden) for end in carry))
-    return carry, hs[:, :rows, :hidden].reshape(time, *batch, hidden)
+
+
+def _runs_on(platform: str, exported: bool) -> bool:
+    return platform == "tpu"
+
+
+def _value(
+    interpret: Any, problem: Problem, params: LSTMParams, shared: Shared, steps: Steps, *, stack: bool
+) -> tuple[Carry, jax.Array]:
+    return _states(interpret, problem, params, shared, steps, save=False)[0]
+
+
+def _keeping(interpret: Any, problem: Problem, params: LSTMParams, shared: Shared, steps: Steps) -> Any:
+    return _states(interpret, problem, params, shared, steps, save=True)
+
+
+def _states(
+    interpret: Any, problem: Problem, params: LSTMParams, shared: Shared, steps: Steps, *, save: bool
+) -> tuple[tuple[Carry, jax.Array], Any]:
+    plan, rows = _plan(interpret, problem)
+    arrays, conditions = _align(params, shared, steps, rows, _round_up(rows, plan.rows))
+    outputs, saved = _forward(arrays, conditions, plan, save=save)
+    return _unaligned(problem, outputs), saved
+
+
+def _pullback(
+    interpret: Any,
+    problem: Problem,
+    params: LSTMParams,
+    shared: Shared,
+    steps: Steps,
+    hs: None,
+    kept: Any,
+    cotangents: Any,
+    wanted: Any,
+) -> tuple[LSTMParams, Shared, Steps]:
+    """The backward loop, between the pullbacks of what aligns its operands and cuts its results."""
+    plan, rows = _plan(interpret, problem)
+    padded = _round_up(rows, plan.rows)
+
+    def align(params: LSTMParams, shared: Shared, x: jax.Array) -> _Arrays:
+        return _align(params, shared, steps._replace(x=x), rows, padded)[0]
+
+    lengths, floats = shared.lengths, shared._replace(lengths=None)
+    arrays, conditions = _align(params, shared, steps, rows, padded)
+    _, pull = jax.vjp(align, params, floats, masked(shared, steps)[1].x)
+    units = arrays.initial.c.shape[-1]
+    shapes = Carry(arrays.initial.h, arrays.initial.c), jnp.zeros_like(arrays.x, shape=(*arrays.x.shape[:2], units))
+    outputs, pull_outputs = jax.vjp(partial(_unaligned, problem), shapes)
+    (d_outputs,) = pull_outputs(filled(cotangents, outputs))
+    d_params, d_shared, d_x = pull(_backward(arrays, conditions, kept, d_outputs, plan))
+    _, pull_x = jax.vjp(lambda x: masked(shared, steps._replace(x=x))[1].x, steps.x)
+    return d_params, d_shared._replace(lengths=lengths), steps._replace(x=pull_x(d_x)[0])
+
+
+def _plan(interpret: Any, problem: Problem) -> tuple[Any, int]:
+    """How the loops are cut into blocks, and the number of rows."""
+    from jax_lstm.schedules.kernels import tpu_loops
+
+    rows = math.prod(problem.batch)
+    itemsize = jnp.dtype(problem.dtype).itemsize
+    blocks = choose_blocks(problem.time, rows, problem.features, problem.hidden, itemsize, vmem())
+    assert blocks is not None, "unsupported() refuses what has no blocks"
+    return tpu_loops.Plan(*blocks, problem.reverse, vmem() * 7 // 8, interpret), rows
+
+
+def _unaligned(problem: Problem, outputs: tuple[Carry, jax.Array]) -> tuple[Carry, jax.Array]:
+    """The results without the rows and units that were added."""
+    carry, hs = outputs
+    rows, hidden, batch = math.prod(problem.batch), problem.hidden, problem.batch
+    h, c = (end[:rows, :hidden].reshape(*batch, hidden) for end in carry)
+    return Carry(h, c), hs[:, :rows, :hidden].reshape(problem.time, *batch, hidden)
 
 
 def _align(params: LSTMParams, shared: Shared, steps: Steps, rows: int, padded: int) -> tuple[_Arrays, _Conditions]:
@@ -121,6 +186,7 @@ def _align(params: LSTMParams, shared: Shared, steps: Steps, rows: int, padded: 
         apart = weights.reshape(*weights.shape[:-1], 4, hidden)
         return fill(apart, apart.ndim - 1, more_units).reshape(*weights.shape[:-1], -1)
 
+    shared, steps = _with_mask_for_resets(shared, steps)
     b = jnp.zeros_like(params.w_x[0]) if params.b is None else params.b
     reset_to = jax.tree.map(jnp.zeros_like, shared.initial) if shared.reset_to is None else shared.reset_to
     arrays = _Arrays(
@@ -129,24 +195,30 @@ def _align(params: LSTMParams, shared: Shared, steps: Steps, rows: int, padded: 
         gates(b),
         over_time(steps.x),
         carry(shared.initial),
-        None if steps.reset is None else carry(reset_to),
+        None if steps.resets is None else carry(reset_to),
     )
     lengths = None if shared.lengths is None else fill(shared.lengths.reshape(rows), 0, padded - rows)
-    return arrays, _Conditions(over_time(steps.valid), over_time(steps.reset), lengths)
+    return arrays, _Conditions(over_time(steps.mask), over_time(steps.resets), lengths)
+
+
+def _with_mask_for_resets(shared: Shared, steps: Steps) -> tuple[Shared, Steps]:
+    """Inputs of zero where a step is not valid; lengths as a mask where there are resets, whose bits are one array."""
+    if steps.resets is None:
+        return shared, steps._replace(x=masked(shared, steps)[1].x)
+    return masked(shared, steps)
 
 
 def unsupported(problem: Problem) -> str | None:
     """Why the kernel cannot run a problem, or None."""
     if problem.platform != "tpu":
         return f"is a kernel for TPUs, and the platform is {problem.platform}"
-    if variants := problem.variant - {"no bias"}:
-        return f"is the plain LSTM, without {', '.join(sorted(variants))}"
-    if options := problem.options & {"recurrent_mask", "zoneout"}:
-        return f"has no {', '.join(sorted(options))}"
+    others = beyond(problem, fields=FIELDS, options=OPTIONS)
+    if others:
+        return f"supports only the plain LSTM, not {', '.join(others)}"
     if jnp.dtype(problem.dtype).name not in ("float32", "bfloat16"):
         return f"computes in float32 and bfloat16, not in {jnp.dtype(problem.dtype).name}"
-    if problem.rows is None:
-        return "chooses its blocks by the size of the batch, which is symbolic"
+    if problem.rows is None or problem.is_symbolic:
+        return "chooses its blocks by sizes, of which one is symbolic"
     sizes, itemsize = (problem.features, problem.hidden), jnp.dtype(problem.dtype).itemsize
     if choose_blocks(problem.time, problem.rows, *sizes, itemsize, vmem()) is None:
         needed = loop_bytes(Blocks(1, SUBLANES[itemsize]), *sizes, itemsize) / 2**20
@@ -201,7 +273,7 @@ def loop_bytes(blocks: Blocks, features: int, hidden: int, itemsize: int) -> int
     return max(forward, backward) + carries
 
 
-def _forward(arrays: _Arrays, conditions: _Conditions, *, save: bool, **fixed: Any) -> tuple[Any, Any]:
+def _forward(arrays: _Arrays, conditions: _Conditions, plan: Any, *, save: bool) -> tuple[Any, Any]:
     """The last carry and the hidden states, and what the backward loop needs."""
     from jax_lstm.schedules.kernels import tpu_loops
 
@@ -209,18 +281,18 @@ def _forward(arrays: _Arrays, conditions: _Conditions, *, save: bool, **fixed: A
     reset_h, reset_c = (None, None) if arrays.reset_to is None else arrays.reset_to
     weights = arrays.w_x, arrays.w_h, arrays.b[None]
     args = tpu_loops.Forward(arrays.x, h, c, *weights, reset_h, reset_c, _when(conditions))
-    outs = tpu_loops.forward(args, _plan(**fixed), save=save)
+    outs = tpu_loops.forward(args, plan, save=save)
     carry = Carry(*(end.astype(like.dtype) for end, like in zip((outs.h, outs.c), arrays.initial, strict=True)))
     return (carry, outs.hs), outs.saved
 
 
-def _backward(arrays: _Arrays, conditions: _Conditions, saved: Any, d_out: Any, **fixed: Any) -> _Arrays:
+def _backward(arrays: _Arrays, conditions: _Conditions, saved: Any, d_out: Any, plan: Any) -> _Arrays:
     """The gradients of all arrays."""
     from jax_lstm.schedules.kernels import tpu_loops
 
     (d_h, d_c), d_hs = d_out
     args = tpu_loops.Backward(saved.c, saved.gates, arrays.w_h.T, d_hs, d_h, d_c, _when(conditions))
-    found = tpu_loops.backward(args, _plan(**fixed), resets=conditions.reset is not None)
+    found = tpu_loops.backward(args, plan, resets=conditions.reset is not None)
     product = partial(jnp.einsum, preferred_element_type=jnp.float32)
     gradients = _Arrays(
         product("tbi,tbj->ij", arrays.x, found.z),
@@ -233,14 +305,8 @@ def _backward(arrays: _Arrays, conditions: _Conditions, saved: Any, d_out: Any, 
     return jax.tree.map(lambda gradient, like: gradient.astype(like.dtype), gradients, arrays)
 
 
-def _plan(blocks: Blocks, reverse: bool, interpret: Any) -> Any:
-    from jax_lstm.schedules.kernels import tpu_loops
-
-    return tpu_loops.Plan(*blocks, reverse, vmem() * 7 // 8, interpret)
-
-
 def _when(conditions: _Conditions) -> Any:
-    """The conditions as the loops take them: lengths alone as they are, all else as bits of one integer a step and
+    """The conditions as the loops take them: lengths without resets as they are, else bits of one integer per step and
     row."""
     from jax_lstm.schedules.kernels import tpu_loops
 
@@ -261,3 +327,6 @@ def _ceil(count: int, size: int) -> int:
 
 def _round_up(count: int, size: int) -> int:
     return _ceil(count, size) * size
+
+
+PALLAS = operation()

@@ -1,14 +1,17 @@
-"""The native schedule: the kernel as JAX sees it, with derivatives, batching, and a plain form for other platforms.
+"""The CPU kernel as JAX sees it: two calls of `jax.ffi`, whose operands and results are records.
 
-Inside, a layer is a function of two records: `Floats`, which can be differentiated, and `Flags`. All batch axes are
-one.
+`Operands` are those of both C++ functions, in their order; the backward call has those of `Saved` after them. `States`
+and `Gradients` are the results. An array that is not there is empty, with the number of axes that `AXES` gives it, and
+so is a result that is not wanted; by this the kernel knows. Inside, all batch axes are one.
+
+To extend the kernel by a field, add it to the arguments in `pieces.h` and, in the same place, to `Operands`; to
+`Gradients` if it has one; its number of axes to `AXES`; and its name to `FIELDS`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,209 +19,319 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm._sharding import vary, varying_axes
-from jax_lstm._step import Shared, Steps, zero_invalid
-from jax_lstm._types import Carry, LSTMParams
+from jax_lstm._step import Shared, Steps
+from jax_lstm._types import Carry, Params, Zoneout
+from jax_lstm.schedules.deferred import PORTABLE
 from jax_lstm.schedules.kernels.cpu import library
-from jax_lstm.schedules.kernels.cpu._drop import droppable
+from jax_lstm.schedules.operation import Operation
+from jax_lstm.schedules.primitives import run
+from jax_lstm.schedules.problem import Problem
 from jax_lstm.schedules.scan import scan
 
 
-class Floats(NamedTuple):
-    """What is differentiated: input `(time, rows, features)`, weights, carries and recurrent mask `(rows, hidden)`."""
+class Operands(NamedTuple):
+    """The operands of both calls: `x (time, rows, features)`, weights, carries `h (rows, out)` and `c (rows, hidden)`,
+    shares of zoneout `(1,)`, and conditions `lengths (rows)`, `mask (time, rows)`, `resets (time, rows)`, and `keep`
+    as the carries, with an axis of time first.
+    """
 
-    x: jax.Array
-    w_x: jax.Array
-    w_h: jax.Array
-    b: jax.Array | None
-    h_first: jax.Array
-    c_first: jax.Array
-    h_reset: jax.Array | None
-    c_reset: jax.Array | None
-    recurrent_mask: jax.Array | None
+    x: Any
+    w_x: Any
+    w_h: Any
+    b: Any
+    peephole: Any
+    projection: Any
+    h: Any
+    c: Any
+    reset_h: Any
+    reset_c: Any
+    recurrent_mask: Any
+    share_h: Any
+    share_c: Any
+    lengths: Any
+    mask: Any
+    resets: Any
+    keep_h: Any
+    keep_c: Any
 
 
-class Flags(NamedTuple):
-    """Which steps are taken, by `lengths (rows)` or `valid (time, rows)`; and `reset (time, rows)`."""
+class Saved(NamedTuple):
+    """Further operands of the backward call: two results of the forward call, and the cotangents."""
 
-    lengths: jax.Array | None
-    valid: jax.Array | None
-    reset: jax.Array | None
+    hs: Any
+    kept: Any
+    d_hs: Any
+    d_h: Any
+    d_c: Any
 
 
-def native(params: LSTMParams, shared: Shared, steps: Steps, *, reverse: bool) -> tuple[Carry, jax.Array]:
+class States(NamedTuple):
+    """The results of the forward call: the hidden states, the last carry, and what the backward call reads."""
+
+    hs: Any
+    h: Any
+    c: Any
+    kept: Any
+
+
+class Gradients(NamedTuple):
+    """The results of the backward call: the gradients of the first operands."""
+
+    x: Any
+    w_x: Any
+    w_h: Any
+    b: Any
+    peephole: Any
+    projection: Any
+    h: Any
+    c: Any
+    reset_h: Any
+    reset_c: Any
+    recurrent_mask: Any
+
+
+AXES = {
+    "x": 3,
+    "hs": 3,
+    "d_hs": 3,
+    "kept": 4,
+    "b": 1,
+    "lengths": 1,
+    "share_h": 1,
+    "share_c": 1,
+    "keep_h": 3,
+    "keep_c": 3,
+}
+"""The number of axes of each array; two where it is not named."""
+DTYPES = {"lengths": jnp.int32, "mask": jnp.bool_, "resets": jnp.bool_, "keep_h": jnp.bool_, "keep_c": jnp.bool_}
+"""The dtype of each array; that of the layer where it is not named."""
+KINDS = frozenset({"LSTMParams", "DiagonalParams", "BlockDiagonalParams"})
+"""The kinds of layers that the kernel supports."""
+FIELDS = frozenset({"w_x", "w_h", "b", "peephole", "projection", "coupled", "exponential", "clip.cell", "clip.gates"})
+"""The fields of a layer that the kernel supports."""
+OPTIONS = frozenset({"lengths", "mask", "resets", "reset_to", "recurrent_mask", "zoneout"})
+"""The options of a call that the kernel supports."""
+
+
+def native(problem: Problem, params: Params, shared: Shared, steps: Steps) -> tuple[Carry, jax.Array]:
     """The last carry and the hidden states, by one call of the kernel."""
-    batch = steps.x.shape[1:-1]
-
-    def flat(array: Any, axes_before: int) -> Any:
-        """The batch axes of an array as one."""
-        if array is None or len(batch) == 1:
-            return array
-        return array.reshape(*array.shape[:axes_before], math.prod(batch), *array.shape[axes_before + len(batch) :])
-
-    rows = partial(flat, axes_before=0)
-    over_time = partial(flat, axes_before=1)
-    h_reset, c_reset = (None, None) if shared.reset_to is None else shared.reset_to
-    h_first, c_first, h_reset, c_reset = (rows(part) for part in (*shared.initial, h_reset, c_reset))
-    weights, mask = (params.w_x, params.w_h, params.b), rows(shared.recurrent_mask)
-    floats = Floats(over_time(steps.x), *weights, h_first, c_first, h_reset, c_reset, mask)
-    lengths = None if shared.lengths is None else rows(shared.lengths).astype(jnp.int32)
-    flags = Flags(lengths, None if lengths is not None else over_time(steps.valid), over_time(steps.reset))
-    hs, h, c = _layer(reverse, floats, flags)
-    hidden = params.hidden  # by its size, as there may be no rows to tell it from
-    return Carry(h.reshape(*batch, hidden), c.reshape(*batch, hidden)), hs.reshape(hs.shape[0], *batch, hidden)
+    return run(NATIVE, problem, params, shared, steps)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _layer(reverse: bool, floats: Floats, flags: Flags) -> Any:
-    return _states(reverse, floats, flags)
+def unsupported(problem: Problem) -> str | None:
+    """Why the kernel cannot run the problem, or None; it completes `schedule="native"`."""
+    if problem.platform != "cpu":
+        return f"runs on a CPU, not on a {problem.platform}"
+    if problem.dtype not in library.DTYPES:
+        return f"computes in float32 and float64, not in {jnp.dtype(problem.dtype).name}"
+    if problem.is_symbolic:
+        return "needs to know all sizes while it is traced, and one is symbolic"
+    others = sorted({problem.kind} - KINDS) + sorted(problem.fields - FIELDS) + sorted(problem.options - OPTIONS)
+    if others:
+        return f"does not support {', '.join(others)}"
+    reason = library.missing()
+    if reason is not None:
+        return f"needs the compiled kernel, and {reason}"
+    return None
 
 
-def _layer_forward(reverse: bool, floats: Any, flags: Any) -> tuple[Any, Any]:
-    floats, flags = jax.tree.map(
-        lambda leaf: leaf.value, (floats, flags), is_leaf=lambda leaf: hasattr(leaf, "perturbed")
+def _value(
+    problem: Problem, params: Params, shared: Shared, steps: Steps, *, stack: bool
+) -> tuple[Carry, jax.Array | None]:
+    carry, hs, _ = _states(problem, params, shared, steps, stack=stack, keep=False)
+    return carry, hs
+
+
+def _keeping(problem: Problem, params: Params, shared: Shared, steps: Steps) -> Any:
+    carry, hs, kept = _states(problem, params, shared, steps, stack=True, keep=True)
+    return (carry, hs), kept
+
+
+def _states(
+    problem: Problem, params: Params, shared: Shared, steps: Steps, *, stack: bool, keep: bool
+) -> tuple[Carry, jax.Array | None, jax.Array | None]:
+    """The forward call: the last carry, the hidden states where `stack`, and where `keep` what the backward call
+    reads.
+    """
+    time, batch, out = problem.time, problem.batch, problem.out
+    memory = shared.initial.c.shape[-1]
+    rows, lanes = math.prod(batch), library.units(problem.dtype)
+    panels, kept_size = -(-problem.hidden // lanes), _kept_values(problem) * lanes
+    shapes = States(
+        hs=(time, rows, out) if stack else None,
+        h=(rows, out),
+        c=(rows, memory),
+        kept=(time, panels, rows, kept_size) if keep else None,
     )
-    hs, h, c, kept = _states_and_kept(reverse, floats, flags)
-    return (hs, h, c), (floats, flags, hs, kept)
+    operands = _operands(problem, params, shared, steps)
+    found = States(*_call(library.FORWARD, problem, params, operands, shapes))
+    carry = Carry(found.h.reshape(*batch, out), found.c.reshape(*batch, memory))
+    hs = found.hs.reshape(time, *batch, out) if stack else None
+    kept = found.kept.reshape(time, panels, *batch, kept_size) if keep else None
+    return carry, hs, kept
 
 
-def _layer_backward(reverse: bool, residuals: Any, cotangents: Any) -> tuple[Floats, Flags]:
-    floats, flags, hs, kept = residuals
-    zero = jax.custom_derivatives.SymbolicZero
-    cotangents = tuple(None if isinstance(one, zero) else one for one in cotangents)
-    return _gradients(reverse, floats, flags, hs, kept, cotangents), Flags(None, None, None)
+def _pullback(
+    problem: Problem,
+    params: Params,
+    shared: Shared,
+    steps: Steps,
+    hs: jax.Array,
+    kept: jax.Array,
+    cotangents: Any,
+    wanted: Any,
+) -> tuple[Params, Shared, Steps]:
+    """The backward call; the gradient of the input is left out where it is not wanted."""
+    (d_h, d_c), d_hs = cotangents
+    time, out, batch = problem.time, problem.out, problem.batch
+    rows, memory = math.prod(batch), shared.initial.c.shape[-1]
+    operands = _operands(problem, params, shared, steps)
+    saved = Saved(
+        hs=hs.reshape(time, rows, out),
+        kept=kept.reshape(*kept.shape[:2], rows, kept.shape[-1]),
+        d_hs=None if d_hs is None else d_hs.reshape(time, rows, out),
+        d_h=None if d_h is None else d_h.reshape(rows, out),
+        d_c=None if d_c is None else d_c.reshape(rows, memory),
+    )
+    shapes = {}
+    for name in Gradients._fields:
+        operand = getattr(operands, name)
+        shapes[name] = None if operand is None else operand.shape
+    if not wanted[2].x:
+        shapes["x"] = None
+    found = Gradients(*_call(library.BACKWARD, problem, params, operands, Gradients(**shapes), saved))
+
+    def of_rows(array: jax.Array) -> jax.Array:
+        return array.reshape(*batch, array.shape[-1])
+
+    d_params = {}
+    for name in Gradients._fields:
+        if getattr(params, name, None) is not None:
+            d_params[name] = getattr(found, name)
+    d_reset_to = None if shared.reset_to is None else Carry(of_rows(found.reset_h), of_rows(found.reset_c))
+    d_mask = None if shared.recurrent_mask is None else of_rows(found.recurrent_mask)
+    d_x = found.x.reshape(steps.x.shape) if wanted[2].x else steps.x
+    d_shares = shared.zoneout
+    if any(jax.tree.leaves(wanted[1].zoneout)):
+        d_shares = _gradient_of_shares(problem, params, shared, steps, cotangents)
+    d_shared = Shared(Carry(of_rows(found.h), of_rows(found.c)), d_mask, d_shares, d_reset_to)
+    return params._replace(**d_params), d_shared, steps._replace(x=d_x)
 
 
-_layer.defvjp(_layer_forward, _layer_backward, symbolic_zeros=True)
+def _gradient_of_shares(problem: Problem, params: Params, shared: Shared, steps: Steps, cotangents: Any) -> Any:
+    """The gradient with respect to the shares of zoneout, by the plain loop: the kernel does not compute it."""
+
+    def of_shares(zoneout: Zoneout) -> Any:
+        return scan(problem, params, shared._replace(zoneout=zoneout), steps)
+
+    outputs, pull = jax.vjp(of_shares, shared.zoneout)
+    given = jax.tree.map(
+        lambda one, out: jnp.zeros_like(out) if one is None else one, cotangents, outputs, is_leaf=_is_none
+    )
+    return pull(given)[0]
 
 
-def _states(reverse: bool, floats: Floats, flags: Flags) -> Any:
-    """The hidden states and the last carry."""
-    return droppable(_either, reverse)(floats, flags)
+def _is_none(value: Any) -> bool:
+    return value is None
 
 
-def _either(reverse: bool, floats: Floats, flags: Flags, *, first: bool) -> Any:
-    """By the kernel or by the plain scan, as the platform is; the hidden states only where they are `first`."""
-
-    def plain(floats: Floats, flags: Flags) -> tuple[jax.Array, ...]:
-        return _plain(reverse, floats, flags)[0 if first else 1 :]
-
-    return jax.lax.platform_dependent(floats, flags, cpu=partial(_forward, reverse, stack=first), default=plain)
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _states_and_kept(reverse: bool, floats: Floats, flags: Flags) -> Any:
-    """The same, and what the kernel's backward pass reads."""
-
-    def plain(floats: Floats, flags: Flags) -> tuple[jax.Array, ...]:
-        kept = jnp.zeros(_kept_shape(floats), floats.x.dtype)
-        return *_plain(reverse, floats, flags), vary(kept, varying_axes(floats.x))
-
-    return jax.lax.platform_dependent(floats, flags, cpu=partial(_forward, reverse, keep=True), default=plain)
+def _kept_values(problem: Problem) -> int:
+    """The values that are kept of each unit and step: the gates and c before the step; which gates were clipped; of
+    exponential gates the normalizer and the sigmoid of the forget gate.
+    """
+    if "exponential" in problem.fields:
+        return 7
+    return 6 if "clip.gates" in problem.fields else 5
 
 
-@_states_and_kept.defjvp
-def _states_and_kept_jvp(reverse: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    floats, flags = primals
-    found = _states_and_kept(reverse, floats, flags)
-    _, moved = jax.jvp(lambda floats: _plain(reverse, floats, flags), (floats,), (tangents[0],))
-    return found, (*moved, jnp.zeros_like(found[-1]))
+def _operands(problem: Problem, params: Params, shared: Shared, steps: Steps) -> Operands:
+    """The arrays of a layer by the names that the record has for them, their batch axes as one."""
+    count = math.prod(steps.x.shape[1:-1])
+    rank = steps.x.ndim - 2
 
+    def rows(array: Any, before: int = 0) -> Any:
+        """The batch axes, which come after `before` others, as one."""
+        if array is None:
+            return None
+        return array.reshape(*array.shape[:before], count, *array.shape[before + rank :])
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _gradients(reverse: bool, floats: Floats, flags: Flags, hs: Any, kept: Any, cotangents: Any) -> Any:
-    """The gradient with respect to `floats`; a cotangent that is None is zero."""
-    found = droppable(_either_gradients, reverse)(floats, flags, hs, kept, cotangents)
-    return jax.tree.unflatten(jax.tree.structure(floats), found)
+    def share(value: Any) -> Any:
+        return None if value is None else jnp.reshape(value, 1).astype(problem.dtype)
 
-
-@_gradients.defjvp
-def _gradients_jvp(reverse: bool, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    floats, flags, _, _, cotangents = primals
-
-    def plain(floats: Floats, cotangents: Any) -> Floats:
-        return _plain_gradients(reverse, floats, flags, cotangents)
-
-    # hs and kept are functions of floats, and plain makes its own
-    _, moved = jax.jvp(plain, (floats, cotangents), (tangents[0], tangents[-1]))
-    return _gradients(reverse, *primals), moved
-
-
-def _either_gradients(reverse: bool, *arguments: Any, first: bool) -> Any:
-    """By the kernel or through the plain scan, as the platform is; that of the input only where it is `first`."""
-
-    def plain(floats: Floats, flags: Flags, hs: Any, kept: Any, cotangents: Any) -> tuple[jax.Array, ...]:
-        return tuple(jax.tree.leaves(_plain_gradients(reverse, floats, flags, cotangents))[0 if first else 1 :])
-
-    return jax.lax.platform_dependent(*arguments, cpu=partial(_backward, reverse, first=first), default=plain)
-
-
-def _plain(reverse: bool, floats: Floats, flags: Flags) -> tuple[jax.Array, ...]:
-    """The same layer by the plain scan: for other platforms, and for derivatives of derivatives."""
-    params = LSTMParams(floats.w_x, floats.w_h, floats.b)
-    valid = flags.valid
-    if flags.lengths is not None:
-        valid = jnp.arange(floats.x.shape[0], dtype=jnp.int32)[:, None] < flags.lengths[None]
-    back = None if floats.h_reset is None or floats.c_reset is None else Carry(floats.h_reset, floats.c_reset)
-    shared = Shared(Carry(floats.h_first, floats.c_first), floats.recurrent_mask, None, back)
-    carry, hs = scan(params, shared, Steps(zero_invalid(floats.x, valid), valid, flags.reset), reverse=reverse)
-    return hs, *carry
-
-
-def _plain_gradients(reverse: bool, floats: Floats, flags: Flags, cotangents: Any) -> Floats:
-    outputs, pull = jax.vjp(lambda floats: _plain(reverse, floats, flags), floats)
-    filled = tuple(jnp.zeros_like(a) if d is None else d for a, d in zip(outputs, cotangents, strict=True))
-    return pull(filled)[0]
-
-
-def _forward(
-    reverse: bool, floats: Floats, flags: Flags, stack: bool = True, keep: bool = False
-) -> tuple[jax.Array, ...]:
-    """The forward call: hidden states where `stack`, last carry, and where `keep` what the backward pass reads."""
-    time, rows, _ = floats.x.shape
-    hidden = floats.w_h.shape[0]
-    states, kept = (time, rows, hidden) if stack else (0,) * 3, _kept_shape(floats) if keep else (0,) * 4
-    results = (states, (rows, hidden), (rows, hidden), kept)
-    x, w_x, w_h, b, h_first, c_first, *others = floats
-    arguments = (x, w_x, w_h, _or_empty(b, 1), h_first, c_first, *_flags(flags), *(_or_empty(one, 2) for one in others))
-    found = _call(library.FORWARD, reverse, arguments, results)
-    return tuple(found[0 if stack else 1 : 4 if keep else 3])
-
-
-def _backward(
-    reverse: bool, floats: Floats, flags: Flags, hs: Any, kept: Any, cotangents: Any, *, first: bool
-) -> tuple[jax.Array, ...]:
-    """The backward call: the gradients of what is there of `floats`, that of the input only where it is `first`."""
-    x, w_x, w_h, _, h_first, _, h_reset, _, mask = floats
-    others = (_or_empty(one, rank) for one, rank in zip(cotangents, (3, 2, 2), strict=True))
-    arguments = (x, w_x, w_h, h_first, *_flags(flags), _or_empty(h_reset, 2), _or_empty(mask, 2), hs, kept, *others)
-    wanted = (x if first else None, *floats[1:])
-    ranks = (3, 2, 2, 1, 2, 2, 2, 2, 2)
-    results = [(0,) * rank if one is None else one.shape for one, rank in zip(wanted, ranks, strict=True)]
-    found = _call(library.BACKWARD, reverse, arguments, results)
-    return tuple(one for one, given in zip(found, wanted, strict=True) if given is not None)
+    reset_h, reset_c = (None, None) if shared.reset_to is None else shared.reset_to
+    share_h, share_c = (None, None) if shared.zoneout is None else shared.zoneout
+    keep_h, keep_c = (None, None) if steps.zoneout is None else steps.zoneout
+    return Operands(
+        x=rows(steps.x, 1),
+        w_x=params.w_x,
+        w_h=params.w_h,
+        b=params.b,
+        peephole=params.peephole,
+        projection=params.projection,
+        h=rows(shared.initial.h),
+        c=rows(shared.initial.c),
+        reset_h=rows(reset_h),
+        reset_c=rows(reset_c),
+        recurrent_mask=rows(shared.recurrent_mask),
+        share_h=share(share_h),
+        share_c=share(share_c),
+        lengths=rows(shared.lengths),
+        mask=rows(steps.mask, 1),
+        resets=rows(steps.resets, 1),
+        keep_h=rows(keep_h, 1),
+        keep_c=rows(keep_c, 1),
+    )
 
 
 def _call(
-    target: str, reverse: bool, arguments: Sequence[jax.Array], shapes: Iterable[tuple[int, ...]]
-) -> list[jax.Array]:
+    target: str, problem: Problem, params: Params, operands: Operands, shapes: Any, saved: Saved | None = None
+) -> Sequence[jax.Array]:
+    """One call of the kernel; a shape of None means that this result is not made."""
     library.load()
-    results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    axes = varying_axes(arguments[0])
-    # the kernel reads arguments with leading axes of size one as they are, so that nothing is copied for vmap
-    call = jax.ffi.ffi_call(target, results, vmap_method="expand_dims")
-    return [vary(one, axes) for one in call(*(vary(one, axes) for one in arguments), reverse=np.int32(reverse))]
+    axes = varying_axes(operands.x)
+    given = operands._asdict() | ({} if saved is None else saved._asdict())
+    arrays = []
+    for name, array in given.items():
+        if array is None:
+            array = jnp.zeros(_empty(name), DTYPES.get(name, problem.dtype))
+        arrays.append(vary(array, axes))
+    results = []
+    for name, shape in zip(shapes._fields, shapes, strict=True):
+        results.append(jax.ShapeDtypeStruct(_empty(name) if shape is None else shape, problem.dtype))
+    # the kernel reads operands with leading axes of size one as they are, so that nothing is copied for vmap
+    call = jax.ffi.ffi_call(library.target(target, problem.dtype), results, vmap_method="expand_dims")
+    return [vary(one, axes) for one in call(*arrays, **_attributes(problem, params))]
 
 
-def _flags(flags: Flags) -> tuple[jax.Array, jax.Array, jax.Array]:
-    return _or_empty(flags.lengths, 1, jnp.int32), _or_empty(flags.valid, 2, bool), _or_empty(flags.reset, 2, bool)
+def _attributes(problem: Problem, params: Params) -> dict[str, np.float64]:
+    """The static part of a call; a bound of zero is none."""
+    clip = params.clip
+    bounds = (None, None) if clip is None else (clip.cell, clip.gates)
+    return {
+        "reverse": np.float64(problem.reverse),
+        "coupled": np.float64("coupled" in problem.fields),
+        "exponential": np.float64("exponential" in problem.fields),
+        "clip_cell": np.float64(bounds[0] or 0),
+        "clip_gates": np.float64(bounds[1] or 0),
+    }
 
 
-def _or_empty(array: jax.Array | None, rank: int, dtype: Any = jnp.float32) -> jax.Array:
-    """The array; where there is none an empty one, by which the kernel knows."""
-    return jnp.zeros((0,) * rank, dtype) if array is None else array
+def _empty(name: str) -> tuple[int, ...]:
+    return (0,) * AXES.get(name, 2)
 
 
-def _kept_shape(floats: Floats) -> tuple[int, int, int, int]:
-    time, rows, _ = floats.x.shape
-    panels = -(-floats.w_h.shape[0] // library.units())
-    return time, panels, rows, 5 * library.units()
+def _runs_on(platform: str, exported: bool) -> bool:
+    """Not in exported programs: they run where this package, and so the kernel, is not loaded."""
+    return platform == "cpu" and not exported and library.missing() is None
+
+
+NATIVE = Operation(
+    value=_value,
+    keeping=_keeping,
+    pullback=_pullback,
+    plain=scan,
+    reads_hs=True,
+    kept_rows=2,
+    runs_on=_runs_on,
+    elsewhere=PORTABLE,
+)

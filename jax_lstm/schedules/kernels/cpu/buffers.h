@@ -54,6 +54,9 @@ struct Reader {
     for (long k = 0; k < axes; k++) groups *= sizes[k] = b->dims[k];
   }
 
+  // Of an argument, without the leading axes.
+  long rank(long i) const { return buffer(i, false)->rank - axes; }
+
   long dimension(long i, long rank, long axis) {
     const XLA_FFI_Buffer *b = buffer(i, false);
     if (b->rank != axes + rank) fail("argument %ld has %ld axes, expected %ld", i, (long)b->rank, axes + rank);
@@ -68,7 +71,7 @@ struct Reader {
     if (b->dtype != type) fail("%s has type %d, expected %d", name, (int)b->dtype, (int)type);
     if (b->rank != axes + rank) fail("%s has %ld axes, expected %ld", name, (long)b->rank, axes + rank);
     if (failed()) return array;
-    long stride = 1, size = type == XLA_FFI_DataType_PRED ? 1 : 4;
+    long stride = 1, size = type == XLA_FFI_DataType_PRED ? 1 : type == XLA_FFI_DataType_F64 ? 8 : 4;
     bool absent = optional;
     for (long k = 0; k < rank; k++) absent &= b->dims[axes + k] == 0;
     if (absent) return array;
@@ -95,16 +98,18 @@ struct Reader {
     return (T *)(array.data + offset);
   }
 
-  bool flag(const char *name) {
+  // A number among the attributes.
+  double number(const char *name) {
     const XLA_FFI_Attrs &attrs = frame->attrs;
-    for (long i = 0; i < attrs.size; i++)
-      if (attrs.names[i]->len == strlen(name) && !memcmp(attrs.names[i]->ptr, name, strlen(name)) && attrs.types[i] == XLA_FFI_AttrType_SCALAR) {
-        const XLA_FFI_Scalar *scalar = (const XLA_FFI_Scalar *)attrs.attrs[i];
-        if (scalar->dtype == XLA_FFI_DataType_S32) return *(const int32_t *)scalar->value != 0;
-      }
-    fail("no 32-bit attribute %s", name);
-    return false;
+    for (long i = 0; i < attrs.size; i++) {
+      if (attrs.names[i]->len != strlen(name) || memcmp(attrs.names[i]->ptr, name, strlen(name)) || attrs.types[i] != XLA_FFI_AttrType_SCALAR) continue;
+      const XLA_FFI_Scalar *scalar = (const XLA_FFI_Scalar *)attrs.attrs[i];
+      if (scalar->dtype == XLA_FFI_DataType_F64) return *(const double *)scalar->value;
+    }
+    fail("no 64-bit float attribute %s", name);
+    return 0;
   }
+  bool flag(const char *name) { return number(name) != 0; }
 };
 
 }  // namespace

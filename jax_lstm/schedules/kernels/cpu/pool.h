@@ -12,7 +12,7 @@
 
 namespace {
 
-// Pieces of work that can be done at once, after those of the phase before.
+// Independent pieces of work; they start when all pieces of the previous phase are done.
 struct Phase {
   void (*run)(void *, long);
   long pieces;
@@ -20,16 +20,32 @@ struct Phase {
 
 const int MOST_PHASES = 3;
 
-// Pieces are numbered, and handed out, through all phases.
+// Threads take pieces in order of their number, which counts through all phases. `holders` threads still use the job.
 struct Job {
   void *argument;
   Phase phases[MOST_PHASES];
   int pieces, next, done, holders, core;
 };
 
-const int SPINS = 2000;  // looks before a thread sleeps
+// Flushes denormal numbers to zero within its scope, as XLA's own programs do, so that a result is the same on every thread.
+struct WithoutDenormals {
+#if defined(__x86_64__)
+  const unsigned before = __builtin_ia32_stmxcsr();
+  WithoutDenormals() { __builtin_ia32_ldmxcsr(before | 0x8040); }
+  ~WithoutDenormals() { __builtin_ia32_ldmxcsr(before); }
+#elif defined(__aarch64__)
+  uint64_t before;
+  WithoutDenormals() {
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    __asm__ volatile("msr fpcr, %0" ::"r"(before | 1 << 24));
+  }
+  ~WithoutDenormals() { __asm__ volatile("msr fpcr, %0" ::"r"(before)); }
+#endif
+};
 
-// Until so many pieces are done, all of which have been begun.
+const int SPINS = 2000;  // iterations of the waiting loop before the thread sleeps
+
+// Waits until `pieces` pieces are done. All of them must have been started.
 void wait(Job *job, int pieces) {
   for (int spin = 0;; spin++) {
     const int done = __atomic_load_n(&job->done, __ATOMIC_ACQUIRE);
@@ -39,6 +55,7 @@ void wait(Job *job, int pieces) {
 }
 
 void work(Job *job) {
+  const WithoutDenormals mode;
   for (;;) {
     const int number = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED);
     if (number >= job->pieces) return;
@@ -76,14 +93,16 @@ long threads(XLA_FFI_CallFrame *frame) {
   return dropped(frame, frame->api->XLA_FFI_ThreadPool_NumThreads(&query)) || count < 1 ? 1 : count;
 }
 
-// run(argument, piece) for every piece of every phase. The calling thread takes pieces too and waits for none that nobody has begun, so
-// the calls of every thread of the pool at once get done. A helper stays for all phases, as a thread that sleeps takes long to wake.
+// Calls run(argument, piece) for every piece of every phase. The calling thread takes pieces too and never waits for a piece that no
+// thread has started, so concurrent calls from all threads of the pool cannot deadlock. A helper stays for all phases, because waking a
+// sleeping thread takes long.
 void in_phases(XLA_FFI_CallFrame *frame, void *argument, const Phase (&phases)[MOST_PHASES]) {
   long pieces = 0, most = 0;
   for (const Phase &phase : phases) pieces += phase.pieces, most = phase.pieces > most ? phase.pieces : most;
   const long helpers = (most < threads(frame) ? most : threads(frame)) - 1;
   Job *job = helpers > 0 ? (Job *)malloc(sizeof(Job)) : nullptr;
   if (!job) {
+    const WithoutDenormals mode;
     for (const Phase &phase : phases)
       for (long piece = 0; piece < phase.pieces; piece++) phase.run(argument, piece);
     return;

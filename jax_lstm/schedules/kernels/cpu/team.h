@@ -1,33 +1,34 @@
-// Two threads on the same few rows, each with half of the units, so that each reads its half of the weights from its own cache.
-// They meet at every step. The leader waits for no follower that has not come, and goes on without one that keeps it waiting.
+// Two threads, a leader and a follower, work on the same few rows. Each computes half of the units, so that its half of the weights stays
+// in its core's cache, and they synchronize at every step. The leader works alone until the follower arrives, and again once the follower
+// has kept it waiting for too long.
 #pragma once
 #include <sched.h>
 #include <time.h>
 
-// A thread may wake on the core of the one that it is to work beside, while others are idle, and would only take turns with it. If it
-// sleeps a little it wakes on an idle one: so until `unneeded` says that it is too late.
+// A woken thread may share a core with the thread it helps while other cores are idle. After a short sleep the system moves it to an idle
+// core. So this sleeps until the thread runs on another core than `core`, or until `unneeded()` is true.
 template <class Unneeded> void leave_core_of(const int &core, Unneeded unneeded) {
   const timespec nap = {0, 20000};
   while (__atomic_load_n(&core, __ATOMIC_RELAXED) == sched_getcpu() && !unneeded()) nanosleep(&nap, nullptr);
 }
 
 struct Team {
-  // written by the leader: how many steps it has opened to the follower, less than zero for no more; and what the follower does in the
-  // one that is open
+  // written by the leader: the number of steps opened to the follower, negative after the last one; and the follower's work in the step
+  // that is open
   alignas(64) long opened = 0;
   void (*half)(const void *step);
   const void *step;
-  int core = -1;  // that the leader runs on while it is alone
-  long waited = 0;  // nanoseconds of this call, beyond the looks at each step
+  int core = -1;  // the leader's, updated until the follower arrives
+  long waited = 0;  // nanoseconds that the leader waited in this call, without the first SPINS iterations of each step
   bool dismissed = false;
-  // written by the follower: how many of these steps it has done, less than zero before it has come
+  // written by the follower: the number of steps it has done, negative before it arrives
   alignas(64) long done = -1;
 
-  // looks before the core is offered to others, and nanoseconds of a call after which the leader goes on alone: longer than a follower
-  // takes to read its weights from memory, shorter than another program keeps the core
+  // SPINS: iterations of a waiting loop before the thread yields its core. PATIENCE: nanoseconds of waiting in a call after which the
+  // leader continues alone; longer than a follower takes to read its weights from memory, shorter than another program's time slice
   static const int SPINS = 500, PATIENCE = 300000;
-  // calls that go on alone after one in which the leader lost patience, as the other program is probably still there: first one, then
-  // twice as many each time
+  // After a call in which the leader lost patience, the other program is probably still running: the next `alone` calls have no team,
+  // first one call, then twice the number each time, at most MOST_ALONE.
   static const int MOST_ALONE = 16;
   static inline int alone = 0, alone_next = 1;
 
@@ -44,7 +45,7 @@ struct Team {
     return time.tv_sec * 1000000000l + time.tv_nsec;
   }
 
-  // Whether a call is worth a team now.
+  // Whether this call should use a team; counts down the calls that should not.
   static bool worth_it() {
     if (__atomic_load_n(&alone, __ATOMIC_RELAXED) <= 0) return true;
     __atomic_fetch_sub(&alone, 1, __ATOMIC_RELAXED);
@@ -53,7 +54,7 @@ struct Team {
 
   // ---- the leader
 
-  // Whether the follower takes its half of a step; then the leader takes the other, and meets it.
+  // Opens a step to the follower. True if the follower takes `its_half`: then the leader computes the other half and calls `meet`.
   bool open(void (*its_half)(const void *), const void *its_step) {
     if (dismissed) return false;
     if (__atomic_load_n(&done, __ATOMIC_ACQUIRE) < 0) {
@@ -65,6 +66,7 @@ struct Team {
     return true;
   }
 
+  // Waits for the follower's half of the step.
   void meet() {
     long looks = 0, begin = 0;
     while (__atomic_load_n(&done, __ATOMIC_ACQUIRE) != opened) {
@@ -79,6 +81,7 @@ struct Team {
     dismiss();
   }
 
+  // The follower returns, and no further step is opened to it.
   void dismiss() {
     dismissed = true;
     __atomic_store_n(&opened, -1, __ATOMIC_RELEASE);

@@ -5,11 +5,16 @@
 
 #include "kernel.h"
 
+// The name of what there is for each dtype: name_float, name_double
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define OF_REAL(name) JOIN(name, REAL)
+
 #if defined(__x86_64__)
 #include <cpuid.h>
-extern "C" const Kernels kernels_avx512, kernels_avx2;
+extern "C" const Kernels OF_REAL(kernels_avx512), OF_REAL(kernels_avx2);
 #elif defined(__aarch64__)
-extern "C" const Kernels kernels_neon;
+extern "C" const Kernels OF_REAL(kernels_neon);
 #endif
 
 namespace {
@@ -41,10 +46,10 @@ bool asked_for(const Kernels &one) {
 // The widest that the processor runs and that is asked for; null where there is none.
 const Kernels *find_kernels() {
 #if defined(__x86_64__)
-  if (asked_for(kernels_avx512) && processor_has(true)) return &kernels_avx512;
-  return asked_for(kernels_avx2) && processor_has(false) ? &kernels_avx2 : nullptr;
+  if (asked_for(OF_REAL(kernels_avx512)) && processor_has(true)) return &OF_REAL(kernels_avx512);
+  return asked_for(OF_REAL(kernels_avx2)) && processor_has(false) ? &OF_REAL(kernels_avx2) : nullptr;
 #elif defined(__aarch64__)
-  return asked_for(kernels_neon) ? &kernels_neon : nullptr;
+  return asked_for(OF_REAL(kernels_neon)) ? &OF_REAL(kernels_neon) : nullptr;
 #else
   return nullptr;
 #endif

@@ -1,0 +1,1 @@
+"""The forecaster on many public collections of series, next to published models."""

@@ -1,0 +1,1 @@
+"""How many series a second the forecaster does, in how much memory."""

@@ -1,0 +1,1 @@
+"""Made-up series of kinds that go wrong in practice, next to the best simple method for each."""
