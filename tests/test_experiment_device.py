@@ -36,6 +36,7 @@ def test_every_shape_is_timed_in_half_precision_too():
     assert dtypes == [("float32", False), ("float32", True), ("bfloat16", False)]
 
 
+@pytest.mark.exhaustive
 def test_a_schedule_that_is_wrong_is_found(monkeypatch):
     right = device.lstm
 

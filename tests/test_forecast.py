@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from strategies import usually
 
 from jax_lstm import forecast
 
@@ -65,7 +66,7 @@ def test_nothing_that_comes_later_changes_an_earlier_forecast():
         np.testing.assert_array_equal(before[0], after[0])
 
 
-@pytest.mark.parametrize("season", [(), (12,), (7, 30.5), (24, 168)])
+@pytest.mark.parametrize("season", usually([(), (12,), (7, 30.5), (24, 168)], [(12,)]))
 def test_a_forecast_depends_on_no_other_series_to_the_bit(season):
     """Permuted, split, and in panels of other sizes: the same numbers."""
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ from jax_lstm import forecast
 from jax_lstm.forecast import _intervals, training
 
 
+@pytest.mark.exhaustive
 def test_the_widths_learn_to_hold_what_they_say():
     rng = np.random.default_rng(0)
     x = rng.normal(0, 0.5, (600, 5, _intervals.FEATURES)).astype(np.float32)

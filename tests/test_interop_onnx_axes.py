@@ -82,6 +82,7 @@ def test_axes_that_change_between_layers_make_two_stacks(case):
         from_onnx(model, partial=True)
 
 
+@pytest.mark.exhaustive
 def test_random_moves_give_the_numbers_of_onnx_runtime_or_are_refused():
     """Chains of reshapes and transposes between two layers, whose result has the right shape more often than not."""
     rng = np.random.default_rng(0)

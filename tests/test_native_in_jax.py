@@ -264,7 +264,7 @@ def test_the_environment_variable_names_the_instruction_set(monkeypatch, name):
 def test_auto_relies_on_what_was_timed(monkeypatch, variant, lanes, least):
     monkeypatch.setattr(library, "variant", lambda: variant)
     monkeypatch.setattr(library, "units", lambda dtype: lanes)
-    for hidden in range(1, 17):
+    for hidden in (1, 3, 4, 5, 8, 16):
         params = init(jax.random.key(0), 1, hidden, recurrent_init=jax.nn.initializers.zeros)
         choice = explain_schedule(params, jnp.zeros((5, 2, 1)))
         assert (choice.schedule == "native") == (least is not None and hidden >= least)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from strategies import usually
 
 from experiments.pretrain import gallery, gaussian, kinds, parts, shapes, zeros
 from experiments.pretrain.kinds import KINDS, sample
@@ -34,7 +35,7 @@ def test_a_sample_depends_on_its_seed_alone_and_ends_with_actuals(name):
     assert (~np.isnan(one[: -kind.horizon])).any(axis=0).all()
 
 
-@pytest.mark.parametrize("place", range(len(kinds.SHAPES)))
+@pytest.mark.parametrize("place", usually(range(len(kinds.SHAPES)), range(0, len(kinds.SHAPES), 9)))
 def test_series_have_lengths_within_those_of_their_kind(place):
     kind = kinds.SHAPES[place]
     values = sample(kind, 40, seed=1)
