@@ -263,21 +263,6 @@ def check_stack(layers: Any) -> tuple[Layer, ...]:
     return unwrapped(tuple(layers))
 
 
-def check_batch_axis(tree: Any, axis: int, devices: int) -> None:
-    """Arrays whose batch axis the devices divide."""
-    for path, leaf in jax.tree.leaves_with_path(tree):
-        where = f"tree{jax.tree_util.keystr(path)}"
-        if leaf.ndim <= axis:
-            raise ValueError(
-                f"{where} has shape {leaf.shape}, expected a batch at axis {axis}: say which one with axis="
-            )
-        if leaf.shape[axis] % devices:
-            raise ValueError(
-                f"{where} has {leaf.shape[axis]} rows at axis {axis}, expected a multiple of the {devices} devices: "
-                "pad or drop rows"
-            )
-
-
 def check_key(key: Any) -> None:
     """A single key of `jax.random`, of the new kind or the old."""
     typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0
