@@ -27,6 +27,9 @@ from jax_lstm._types import (
     memory,
 )
 
+DTYPES = tuple(jnp.dtype(one) for one in (jnp.float32, jnp.float64, jnp.bfloat16, jnp.float16))
+"""The dtypes that layers compute in; in narrower ones the schedules would differ by more than rounding."""
+
 
 class Sizes(NamedTuple):
     """What a layer's arrays say of its sizes: `out` is the width of the hidden state, `gates` 4, or 3 when coupled,
@@ -55,6 +58,10 @@ def check_params(params: Params, name: str = "params") -> Sizes:
         if getattr(params, field) is None:
             raise TypeError(f"{name}.{field} is None, expected an array")
     dtype = check_float(params.w_x, f"{name}.w_x")
+    if dtype not in DTYPES:
+        raise TypeError(
+            f"{name}.w_x is {dtype}, expected float32, float64, bfloat16 or float16: convert the layer with astype"
+        )
     for field, kind in (("norm", LayerNorm), ("coupled", Coupled), ("clip", Clip), ("exponential", Exponential)):
         value = getattr(params, field, None)
         if value is not None and not isinstance(value, kind):
@@ -96,6 +103,11 @@ def check_params(params: Params, name: str = "params") -> Sizes:
                 f"{name}.projection has shape {given}, expected ({hidden}, out), as w_x says hidden = {hidden}"
             )
         out = params.projection.shape[1]
+        if out == 0:
+            raise ValueError(
+                f"{name}.projection has shape {params.projection.shape}, expected (hidden, out), with at least one "
+                "output"
+            )
     expected = {
         "w_h": _recurrent_shape(params, out, wide),
         "b": (wide,),
@@ -108,6 +120,7 @@ def check_params(params: Params, name: str = "params") -> Sizes:
     if params.norm is not None:
         for field, shape in {"scale_x": (wide,), "scale_h": (wide,), "scale_c": (hidden,), "bias_c": (hidden,)}.items():
             value = getattr(params.norm, field)
+            check_array(value, f"{name}.norm.{field}")
             if value.shape != shape:
                 raise ValueError(
                     f"{name}.norm.{field} has shape {value.shape}, expected {shape}, as w_x says hidden = {hidden}"
@@ -139,8 +152,17 @@ def unwrapped(tree: Any) -> Any:
 
 
 def as_arrays(tree: Any) -> Any:
-    """A tree of arguments with JAX arrays for its leaves, also for those that wrap one."""
-    return jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf), unwrapped(tree))
+    """A tree of arguments with JAX arrays for its leaves, also for those that wrap one; what is none, as it is."""
+
+    def converted(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array):
+            return leaf
+        try:
+            return jnp.asarray(leaf)
+        except (TypeError, ValueError):  # the check of the argument refuses it by name
+            return leaf
+
+    return jax.tree.map(converted, unwrapped(tree))
 
 
 def check_size(value: Any, name: str, least: int = 1) -> int:
@@ -167,7 +189,8 @@ def check_given_with(other: Any, other_name: str, name: str, why: str) -> None:
 
 def check_positive(value: Any, name: str) -> None:
     """None, or a positive finite Python number."""
-    if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < value < math.inf):
         raise ValueError(f"{name} is {value!r}, expected a positive number, or None for no bound")
 
 
@@ -240,21 +263,6 @@ def check_stack(layers: Any) -> tuple[Layer, ...]:
     return unwrapped(tuple(layers))
 
 
-def check_batch_axis(tree: Any, axis: int, devices: int) -> None:
-    """Arrays whose batch axis the devices divide."""
-    for path, leaf in jax.tree.leaves_with_path(tree):
-        where = f"tree{jax.tree_util.keystr(path)}"
-        if leaf.ndim <= axis:
-            raise ValueError(
-                f"{where} has shape {leaf.shape}, expected a batch at axis {axis}: say which one with axis="
-            )
-        if leaf.shape[axis] % devices:
-            raise ValueError(
-                f"{where} has {leaf.shape[axis]} rows at axis {axis}, expected a multiple of the {devices} devices: "
-                "pad or drop rows"
-            )
-
-
 def check_key(key: Any) -> None:
     """A single key of `jax.random`, of the new kind or the old."""
     typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0
@@ -265,7 +273,7 @@ def check_key(key: Any) -> None:
 
 def check_choice(value: Any, name: str, names: Any) -> None:
     """One of several names."""
-    if value not in names:
+    if not isinstance(value, str) or value not in names:
         raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, names))}")
 
 
@@ -276,9 +284,10 @@ def check_rate(rate: Any, name: str, *, optional: bool = False) -> None:
     if optional and rate is None:
         return
     expected = f"expected a number in [0, 1){', or None' if optional else ''}"
-    if not is_scalar(rate) or isinstance(rate, bool) or jnp.result_type(rate) == jnp.bool_:
+    is_real = is_scalar(rate) and jnp.issubdtype(jnp.result_type(rate), jnp.number) and not jnp.iscomplexobj(rate)
+    if not is_real:
         raise TypeError(f"{name} is {what(rate)}, {expected}")
-    if not isinstance(rate, jax.core.Tracer) and not 0 <= rate < 1:
+    if not isinstance(rate, jax.core.Tracer) and not 0 <= float(rate) < 1:  # as a float: inside jit JAX would trace it
         raise ValueError(f"{name} is {rate}, {expected}: the share that is dropped, not the share that is kept")
 
 

@@ -129,24 +129,30 @@ def init(
         raise ValueError(
             f"forget_bias is {forget_bias} on a layer that has none, expected None: it is coupled, or has no biases"
         )
+    if forget_bias is not None and not _checks.is_scalar(forget_bias) and jnp.shape(forget_bias) != (hidden,):
+        raise ValueError(
+            f"forget_bias is {_checks.what(forget_bias)}, expected a number, or an array of shape (hidden,) = "
+            f"{(hidden,)}"
+        )
     if exponential:
         _checks.check_given_with(heads, "heads", "exponential", "heads=1 for one matrix of all units")
     _check_recurrence(hidden, projection, diagonal, heads)
     out = hidden if projection is None else _checks.check_size(projection, "projection")
     gates = len(GATES) - coupled
     keys = jax.random.split(key, 2 * gates + 1)
-    w_x = jnp.concatenate([input_init(k, (features, hidden), dtype) for k in keys[:gates]], axis=1)
+    for_input, for_recurrent = _sized(input_init, "input_init"), _sized(recurrent_init, "recurrent_init")
+    w_x = jnp.concatenate([for_input(k, (features, hidden), dtype) for k in keys[:gates]], axis=1)
     if diagonal:
         w_h = uniform(hidden)(keys[gates], (gates * hidden,), dtype)
     elif heads is not None:
-        of_heads = jax.vmap(lambda k: recurrent_init(k, (hidden // heads, hidden // heads), dtype))
+        of_heads = jax.vmap(lambda k: for_recurrent(k, (hidden // heads, hidden // heads), dtype))
         w_h = jnp.concatenate([of_heads(jax.random.split(k, heads)) for k in keys[gates:-1]], axis=2)
     else:
-        w_h = jnp.concatenate([recurrent_init(k, (out, hidden), dtype) for k in keys[gates:-1]], axis=1)
+        w_h = jnp.concatenate([for_recurrent(k, (out, hidden), dtype) for k in keys[gates:-1]], axis=1)
     b = None
     if bias:
         bias_keys = jax.random.split(jax.random.fold_in(key, 0), gates)
-        initializer = jax.nn.initializers.zeros if bias_init is None else bias_init
+        initializer = _sized(jax.nn.initializers.zeros if bias_init is None else bias_init, "bias_init")
         b = jnp.concatenate([initializer(k, (hidden,), dtype) for k in bias_keys])
         if forget_bias is None and bias_init is None:
             forget_bias = 1.0
@@ -211,7 +217,7 @@ def init_network(
     if foreign:
         refuse_foreign("init_network", foreign)
     _checks.check_bool(bidirectional, "bidirectional")
-    if isinstance(hidden, int) or not len(hidden):
+    if not isinstance(hidden, Sequence | np.ndarray) or not len(hidden):
         raise ValueError(f"hidden is {hidden!r}, expected one size per layer, as in [64, 64]")
     _checks.check_key(key)
     layers: list[Layer] = []
@@ -259,11 +265,24 @@ def chrono(key: PRNGKeyArray, params: Params, longest: int) -> Params:
     sizes = _checks.check_params(params)
     if params.b is None:
         raise ValueError("params.b is None, expected biases to set: make the layer with bias=True")
-    if not isinstance(longest, int) or longest < 3:
-        raise ValueError(f"longest is {longest!r}, expected a number of steps of at least 3")
+    longest = _checks.check_size(longest, "longest", least=3)
     forget = jnp.log(jax.random.uniform(key, (sizes.hidden,), params.b.dtype, 1, longest - 1))
     b = params.b.at[: sizes.hidden].set(-forget)
     return params._replace(b=b if params.coupled is not None else b.at[sizes.hidden : 2 * sizes.hidden].set(forget))
+
+
+def _sized(initializer: Any, name: str) -> Initializer:
+    """An initializer that is refused by name if it is no function, or makes another shape than it was asked for."""
+    if not callable(initializer):
+        raise TypeError(f"{name} is {_checks.what(initializer)}, expected a function (key, shape, dtype) -> array")
+
+    def draw(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        block = initializer(key, shape, dtype)
+        if jnp.shape(block) != shape:
+            raise ValueError(f"{name} returned an array of shape {jnp.shape(block)}, expected the shape given, {shape}")
+        return block
+
+    return draw
 
 
 def _check_recurrence(hidden: int, projection: int | None, diagonal: bool, heads: int | None) -> None:

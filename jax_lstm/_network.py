@@ -222,7 +222,7 @@ def _check(inputs: _Inputs) -> _Inputs:
     for name in ("dropout", "recurrent_dropout"):
         rate = getattr(inputs, name)
         _checks.check_rate(rate, name)
-        is_off = not isinstance(rate, jax.core.Tracer) and rate == 0
+        is_off = not isinstance(rate, jax.core.Tracer) and float(rate) == 0
         if key is None and not is_off:
             raise ValueError(
                 f"{name} is {rate} without a key, expected key=jax.random.key(…), or {name}=0.0 for evaluation"

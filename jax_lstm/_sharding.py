@@ -129,8 +129,8 @@ def _is_vmapped_over(name: str) -> bool:
     return name in get_axis_env().spmd_axis_names
 
 
-def _is_sharded(leaf: jax.Array) -> bool:
-    return any(jax.typeof(leaf).sharding.spec)
+def _is_sharded(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and any(jax.typeof(leaf).sharding.spec)
 
 
 def _reshard(mesh: Any, leaf: jax.Array, spec: PartitionSpec) -> jax.Array:

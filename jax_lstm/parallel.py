@@ -119,7 +119,7 @@ def shard_batch(tree: Tree, mesh: Mesh | None = None, *, axis: int = 1) -> Tree:
     """
     mesh = batch_mesh() if mesh is None else mesh
     axis = _checks.check_size(axis, "axis", least=0)
-    _checks.check_batch_axis(tree, axis, mesh.size)
+    _check_batch_axis(tree, axis, mesh.size)
     return _place(tree, mesh, PartitionSpec(*(None,) * axis, BATCH))
 
 
@@ -151,6 +151,21 @@ def _place(tree: Tree, mesh: Mesh, spec: PartitionSpec) -> Tree:
         return jax.make_array_from_callback(leaf.shape, sharding, np.asarray(leaf).__getitem__)
 
     return jax.tree.map(place, tree)
+
+
+def _check_batch_axis(tree: Any, axis: int, devices: int) -> None:
+    """Arrays whose batch axis the devices divide."""
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        where = f"tree{jax.tree_util.keystr(path)}"
+        if leaf.ndim <= axis:
+            raise ValueError(
+                f"{where} has shape {leaf.shape}, expected a batch at axis {axis}: say which one with axis="
+            )
+        if leaf.shape[axis] % devices:
+            raise ValueError(
+                f"{where} has {leaf.shape[axis]} rows at axis {axis}, expected a multiple of the {devices} devices: "
+                "pad or drop rows"
+            )
 
 
 def __dir__() -> list[str]:

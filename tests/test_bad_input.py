@@ -60,6 +60,52 @@ def params(**fields):
 # (function, arguments, options), the error, and the message from its first word on
 WRONG = {
     # the parameters of a layer
+    "eight bits": (
+        at(lstm, jax.tree.map(lambda leaf: leaf.astype(jnp.float8_e5m2), PARAMS), XS),
+        TypeError,
+        "params.w_x is float8_e5m2, expected float32, float64, bfloat16 or float16",
+    ),
+    "a projection to nothing": (
+        at(lstm, params(projection=jnp.ones((3, 0)), w_h=jnp.ones((0, 12))), XS),
+        ValueError,
+        "params.projection has shape (3, 0), expected (hidden, out), with at least one output",
+    ),
+    "a norm with a field of None": (
+        at(lstm, params(norm=LayerNorm(jnp.ones(12), jnp.ones(12), jnp.ones(3), None)), XS),
+        TypeError,
+        "params.norm.bias_c is None, expected an array",
+    ),
+    "a flag for a bound": (
+        at(lstm, params(clip=Clip(cell=True)), XS),
+        ValueError,
+        "params.clip.cell is True, expected a positive number",
+    ),
+    "text for weights": (
+        at(lstm, params(b="zeros"), XS),
+        TypeError,
+        "params.b is 'zeros', a str, expected an array",
+    ),
+    "text for inputs": (at(lstm, PARAMS, "xs"), TypeError, "xs is 'xs', a str, expected an array"),
+    "text for a carry": (
+        at(lstm, PARAMS, XS, Carry("h", CARRY.c)),
+        TypeError,
+        "carry.h is 'h', a str, expected an array",
+    ),
+    "objects for inputs": (
+        at(lstm, PARAMS, np.array([None, 1.0])),
+        TypeError,
+        "xs is object, expected a floating-point array",
+    ),
+    "an array of schedules": (
+        at(lstm, PARAMS, XS, schedule=np.array(["scan", "auto"])),
+        ValueError,
+        "schedule is array(['scan', 'auto']",
+    ),
+    "a complex share": (
+        at(lstm, PARAMS, XS, zoneout=Zoneout(jnp.complex64(0.1), None)),
+        TypeError,
+        "zoneout.hidden is an array of shape (), expected a number in [0, 1)",
+    ),
     "no parameters": (
         at(lstm, None, XS),
         TypeError,
@@ -513,6 +559,31 @@ WRONG = {
     ),
     # initializers
     "a number to begin with": (at(init, 0, 2, 3), TypeError, "key is 0, an int, expected one key: jax.random.key(0)"),
+    "no function for an initializer": (
+        at(init, KEY, 2, 3, bias_init=1.0),
+        TypeError,
+        "bias_init is 1.0, a float, expected a function (key, shape, dtype) -> array",
+    ),
+    "an initializer of another shape": (
+        at(init, KEY, 2, 3, recurrent_init=lambda key, shape, dtype: jnp.ones(shape[::-1] * 2)),
+        ValueError,
+        "recurrent_init returned an array of shape (3, 3, 3, 3), expected the shape given, (3, 3)",
+    ),
+    "text for a forget bias": (
+        at(init, KEY, 2, 3, forget_bias="one"),
+        ValueError,
+        "forget_bias is 'one', a str, expected a number, or an array of shape (hidden,) = (3,)",
+    ),
+    "a forget bias of another size": (
+        at(init, KEY, 2, 3, forget_bias=jnp.ones(4)),
+        ValueError,
+        "forget_bias is an array of shape (4,), expected a number, or an array of shape (hidden,) = (3,)",
+    ),
+    "one size of NumPy for a stack": (
+        at(init_network, KEY, 2, np.int64(3)),
+        ValueError,
+        "hidden is np.int64(3), expected one size per layer",
+    ),
     "a number for a stack": (at(init_network, 0, 2, [3]), TypeError, "key is 0, an int, expected one key"),
     "two keys": (at(init, jax.random.split(KEY), 2, 3), TypeError, "key is an array of shape (2,), expected one key"),
     "a float for a key": (at(dropout_mask, 0.5, 0.5, (3,)), TypeError, "key is 0.5, a float, expected one key"),
@@ -606,7 +677,7 @@ WRONG = {
     "chrono of two steps": (
         at(chrono, KEY, PARAMS, 2),
         ValueError,
-        "longest is 2, expected a number of steps of at least 3",
+        "longest is 2, expected at least 3",
     ),
     # the notebook's dictionary
     "a missing gate": (
@@ -748,3 +819,14 @@ def test_lengths_that_are_too_long_are_only_clipped_while_tracing():
     found = jax.jit(lstm)(PARAMS, XS, lengths=jnp.array([9, 5, -3, 0]))
     expected = lstm(PARAMS, XS, lengths=jnp.array([5, 5, 0, 0]))
     jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("rate", [jnp.float32(0.0), jnp.float32(0.25)])
+def test_rates_that_a_jit_closes_over_are_looked_at_without_tracing(rate):
+    """Their values are known, though every operation of JAX inside the jit would be traced."""
+    options = {"dropout": rate, "recurrent_dropout": rate, "zoneout": Zoneout(rate, rate), "key": KEY}
+    found = jax.jit(lambda xs: network(NETWORK, xs, **options)[1])(XS)
+    np.testing.assert_allclose(found, network(NETWORK, XS, **options)[1], rtol=0, atol=1e-6)
+    wrong = rate + 1
+    with pytest.raises(ValueError, match=r"rate is 1.*, expected a number in \[0, 1\)"):
+        jax.jit(lambda xs: xs * dropout_mask(KEY, wrong, xs.shape))(XS)

@@ -120,6 +120,14 @@ def test_a_template_that_differs_is_refused_by_the_name_of_the_leaf(tmp_path, ch
         load(tmp_path / "a.safetensors", Checkpoint(change(params)))
 
 
+def test_a_template_without_a_marker_is_refused_by_its_name(tmp_path):
+    """Markers hold no arrays, so that only their place in the tree shows them."""
+    marked = init(jax.random.key(0), 3, 4, heads=2, exponential=True)
+    save(tmp_path / "a.safetensors", (marked,))
+    with pytest.raises(ValueError, match=re.escape("layers.0.exponential is Exponential() in")):
+        load(tmp_path / "a.safetensors", Checkpoint((marked._replace(exponential=None),)))
+
+
 def test_a_template_never_rounds(tmp_path):
     layers = filled((init(jax.random.key(0), 1, 1),), "float64")
     save(tmp_path / "a.safetensors", layers)

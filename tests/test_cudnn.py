@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import comparisons
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,8 +67,7 @@ def gradient(schedule, **fixed):
     return jax.jit(jax.grad(partial(loss, fixed=fixed, schedule=schedule), has_aux=True))
 
 
-def same(found, expected):
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), found, expected)
+same = partial(comparisons.same, rtol=1e-5, atol=1e-5, least=None)
 
 
 @pytest.mark.parametrize(

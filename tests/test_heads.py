@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import comparisons
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +24,7 @@ def drawn(variant, seed=0):
     return jax.tree.map(jnp.asarray, (make_params(generator, variant, 2, 4), generator.standard_normal((5, 3, 2))))
 
 
-def same(found, expected):
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12), found, expected)
+same = partial(comparisons.same, rtol=1e-12, atol=1e-12, least=None)
 
 
 def loss(params, xs, schedule, form=lambda params: params):

@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+from functools import partial
 
+import comparisons
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,12 +32,8 @@ def gradient(schedule, **options):
     return jax.jit(jax.grad(loss, argnums=(0, 1)))
 
 
-def same(found, expected):
-    def close(a, b):
-        # a sum's rounding is a share of its terms, which may be as large as the array's largest value, 110 in one case
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * max(10.0, np.max(np.abs(b), initial=0.0)))
-
-    jax.tree.map(close, found, expected)
+# a sum's rounding is a share of its terms, which may be as large as the array's largest value, 110 in one case
+same = partial(comparisons.same, rtol=1e-5, atol=1e-6, least=10.0)
 
 
 def loops(program: str) -> int:

@@ -1,6 +1,8 @@
 """Every variant with every option, by every schedule, against the oracle: values in float64, and the trace."""
 
-import numpy as np
+from functools import partial
+
+import comparisons
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +11,7 @@ from strategies import CASES, VARIANTS, as_jax, by_oracle, calls, every_case, ev
 from jax_lstm import Trace, lstm, trace
 
 pytestmark = pytest.mark.usefixtures("x64")
-TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
-
-
-def same(found, expected):
-    np.testing.assert_allclose(np.asarray(found), expected, **TOLERANCE)
+same = partial(comparisons.same, rtol=1e-12, atol=1e-12, least=None)
 
 
 @every_schedule

@@ -77,16 +77,12 @@ def build(text: str, arrays: Mapping[str, np.ndarray], name: str) -> Checkpoint:
     try:
         description = json.loads(text)
         del description["about"]
-        checkpoint = Checkpoint(
-            tuple(_decode(layer, arrays, f"layers.{position}") for position, layer in enumerate(description["layers"])),
-            _decode(description["readout"], arrays, "readout"),
-            description["metadata"],
-            tuple(
-                _decode(carry, arrays, f"carries.{position}") for position, carry in enumerate(description["carries"])
-            )
-            if "carries" in description
-            else None,
-        )
+        layers = _decode_each(description["layers"], arrays, "layers")
+        readout = _decode(description["readout"], arrays, "readout")
+        carries = None
+        if "carries" in description:
+            carries = _decode_each(description["carries"], arrays, "carries")
+        checkpoint = Checkpoint(layers, readout, description["metadata"], carries)
         # the arrays are described again and compared, so that sizes and gate order are verified too
         if _description(checkpoint) != description or leaves(checkpoint).keys() != arrays.keys():
             raise ValueError("the arrays differ from their description")
@@ -95,6 +91,10 @@ def build(text: str, arrays: Mapping[str, np.ndarray], name: str) -> Checkpoint:
     except (ValueError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
         raise ValueError(_unlike(name, str(error))) from error
     return checkpoint
+
+
+def _decode_each(values: Any, arrays: Mapping[str, np.ndarray], name: str) -> tuple[Any, ...]:
+    return tuple(_decode(value, arrays, f"{name}.{position}") for position, value in enumerate(values))
 
 
 def _unlike(name: str, fault: str) -> str:

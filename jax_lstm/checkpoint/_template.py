@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jax_lstm._types import Clip, Coupled
+from jax_lstm._types import Clip
 from jax_lstm.checkpoint._tree import Checkpoint, leaves, tree
 
 
@@ -36,8 +36,13 @@ def _place_array(value: Any, like: Any) -> jax.Array:
 
 
 def _summary(checkpoint: Checkpoint) -> dict[str, str]:
-    """The leaf at every path in words: arrays, bounds, and None for an optional field that is absent."""
-    found = leaves(checkpoint, is_leaf=lambda node: node is None or isinstance(node, Clip | Coupled))
+    """The leaf at every path in words: arrays, bounds, markers, and None for an optional field that is absent."""
+
+    def ends(node: Any) -> bool:
+        is_marker = isinstance(node, tuple) and not node  # as Coupled, which holds no arrays
+        return node is None or is_marker or isinstance(node, Clip)
+
+    found = leaves(checkpoint, is_leaf=ends)
     return {
         path: f"{leaf.dtype} {leaf.shape}" if hasattr(leaf, "dtype") else repr(leaf) for path, leaf in found.items()
     }
