@@ -90,6 +90,24 @@ def test_an_index_of_pandas_comes_back(index, name, then, label):
     assert list(frame.columns) == ["forecast", "low 80 %", "high 80 %"]
 
 
+@pytest.mark.parametrize(
+    ("index", "name", "then"),
+    [
+        (["2020-01", "2020-02", "2020-03"], "monthly", "2020-04"),
+        (pd.CategoricalIndex(["2020Q1", "2020Q2", "2020Q3"]), "quarterly", "2020Q4"),
+        ([2019, 2020, 2021], "yearly", "2022"),
+        (pd.interval_range(pd.Timestamp("2020-01-01"), periods=3), "daily", "2020-01-04"),
+        ([5, 7, 9], "rows in order, without times", "4"),  # what is left of a larger frame
+        (["a", "b", "c"], "rows in order, without times", "4"),
+    ],
+    ids=str,
+)
+def test_an_index_without_a_name_that_says_times_is_no_less_read(index, name, then):
+    table = read_table(pd.DataFrame({"y": [1.0, 2.0, 4.0]}, index=index))
+    assert (table.calendar.name, table.calendar.texts(table.times_ahead(0, 1))) == (name, [then])
+    assert to_frame(made(table), table)["forecast"].shape == (2,)
+
+
 @pytest.mark.parametrize("names", [["shop", "day"], [None, None]])
 def test_an_index_of_two_levels_comes_back(names):
     index = pd.MultiIndex.from_product([[7, 8], DAYS], names=names)
@@ -169,6 +187,9 @@ def test_another_library_comes_out_where_asked_for():
         (lambda: pd.DataFrame({"ds": DAYS, "y": pd.to_timedelta(range(6), unit="D")}), "timedelta64.*expected numbers"),
         (lambda: pd.DataFrame({"ds": [f"0{day}/01/2020" for day in range(1, 10)], "y": range(9)}), 'give dates="day-first"'),
         (lambda: pd.DataFrame({"id": ["a"], "start": DAYS[:1], "target": [[1.0, 2.0]]}), "column 'target' holds lists"),
+        (lambda: library("polars").DataFrame({"y": [1.0], "path": [[1.0, 2.0]]}), "column 'path' holds lists"),
+        (lambda: pd.DataFrame({"ds": DAYS, "y": np.arange(6) * 1j}), "column 'y' holds complex numbers"),
+        (lambda: pd.DataFrame({"y": np.arange(6)}, index=pd.to_timedelta(range(6), unit="h")), "'time' holds durations: add"),
         (lambda: pd.DataFrame({"unique_id": ["a", None], "ds": DAYS[:2], "y": [1, 2]}), "row 1: unique_id is .*expected the name"),
     ],
 )  # fmt: skip

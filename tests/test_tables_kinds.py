@@ -112,6 +112,23 @@ def test_months_in_the_languages_of_people_newest_first(read, language):
         (["2020120", "2020121"], "daily", "2020-05-01"),
         (["10:00 30/04/2020", "11:00 30/04/2020"], "hourly", "2020-04-30 12:00"),
         (["2020-01-01T00:00:00+01:00[Europe/Paris]", "2020-01-01T01:00:00+01:00[Europe/Paris]"], "hourly", "2020-01-01 02:00+01:00"),
+        (["令和元年11月", "令和元年12月", "令和2年1月"], "monthly", "2020-02"),
+        (["R01/12/31", "R02/01/01"], "daily", "2020-01-02"),
+        (["2019年第四季度", "2020年第一季度"], "quarterly", "2020Q2"),
+        (["2023年12月份", "2024年1月份"], "monthly", "2024-02"),
+        (["2022年度", "2023年度"], "yearly", "2024"),
+        (["2019년 4분기", "2020년 1분기"], "quarterly", "2020Q2"),
+        (["2019.4/4", "2020.1/4"], "quarterly", "2020Q2"),
+        (["Quý IV/2019", "Quý I/2020"], "quarterly", "2020Q2"),
+        (["IV кв. 2019 г.", "I кв. 2020 г."], "quarterly", "2020Q2"),
+        (["Декабрь 2019 г.", "Январь 2020 г."], "monthly", "2020-02"),
+        (["2019K4", "2020K1"], "quarterly", "2020Q2"),
+        (["2019 4e kwartaal", "2020 1e kwartaal*"], "quarterly", "2020Q2"),
+        (["2019MM12", "2020MM01"], "monthly", "2020-02"),
+        (["FQ4 2019", "FQ1 2020"], "quarterly", "2020Q2"),
+        (["जनवरी २०२०", "फ़रवरी २०२०"], "monthly", "2020-03"),
+        (["Nov-59", "Dec-59", "Jan-60"], "monthly", "1960-02"),
+        (["Dec-29", "Jan-30"], "monthly", "2030-02"),
         (["1650-01-01", "1650-01-02"], "daily", "1650-01-03"),
         (["2399-12-31", "2400-01-01"], "daily", "2400-01-02"),
     ],
@@ -147,13 +164,16 @@ def test_years_of_two_digits_say_their_century(read):
         (["2020-W52", "2020-W54"], "t", "line 3: t is '2020-W54', expected a date"),
         (["2019/20", "2020/22"], "t", "line 3: t is '2020/22', expected a date"),
         (["Nov-Jan 2020", "Feb-Apr 2020"], "t", "line 2: t is 'Nov-Jan 2020', expected a date"),
-        (["令和1年", "令和2年"], "年", "line 2: 年 is '令和1年', expected a date"),
+        (["大正1年", "大正2年"], "年", "line 2: 年 is '大正1年', expected a date"),
         (
             ["01022020", "02022020", "03022020"],
             "date",
             "date is 01022020, which can be read in two ways, 2020-02-01 or",
         ),
         (["Week 1", "Week 2"], "week", "line 2: week is 'Week 1', expected a date"),
+        (["FW01 FY22", "FW02 FY22"], "Fiscal Week", "line 2: Fiscal Week is 'FW01 FY22', expected a date"),
+        (["فروردین 1401", "اردیبهشت 1401"], "date", "whose year 1401 is one of the Persian or Islamic calendar"),
+        (["ม.ค. 2565", "ก.พ. 2565"], "t", "whose year 2565 is one of the Buddhist calendar: write 2022"),
         (["2020-01-01 10:00 CET", "2020-01-01 11:00 CET"], "t", "whose zone CET has several meanings: .* zone="),
         (["2020-01-01 25:00", "2020-01-01 26:00"], "t", "line 2: t is '2020-01-01 25:00', which no clock shows"),
         (["31/04/2020", "01/05/2020"], "t", "line 2: t is '31/04/2020', expected a date"),
@@ -400,6 +420,10 @@ def test_a_table_of_the_world_bank(read):
         (["7 kWh", "8 kWh"], [7, 8]),
         (["1,23,456", "12,34,567.5"], [123456, 1234567.5]),
         (["(7)", "8"], [-7, 8]),
+        (["$(1,207)", "$8.50"], [-1207, 8.5]),
+        (["١٬٢٠٧٫٥", "٨٫٥"], [1207.5, 8.5]),
+        (["１２．５", "８"], [12.5, 8]),
+        (["***", "8", "unavailable"], [np.nan, 8, np.nan]),
         (["7-", "8"], [-7, 8]),
         (["(£7)", "£8"], [-7, 8]),
         (["-$7", "$8"], [-7, 8]),
@@ -470,6 +494,11 @@ def written(kind, **options):
             lambda: json.dumps([{"t": {"$date": row["t"]}, "m": {"a": row["a"]}} for row in RECORDS]).encode(),
             None,
         ),
+        ("d.json", lambda: json.dumps([[{**row, "tags": ["x"]} for row in RECORDS]]).encode(), None),
+        *[
+            ("d.json", lambda kind=kind: pd.DataFrame(RECORDS).set_index("t").to_json(orient=kind).encode(), None)
+            for kind in ("split", "columns", "index")
+        ],
         ("d.json", lambda: json.dumps({"hits": {"hits": [{"_source": row} for row in RECORDS]}}).encode(), None),
         *[
             ("d.json", lambda kind=kind: pd.DataFrame(RECORDS).to_json(orient=kind).encode(), None)
@@ -510,6 +539,24 @@ def test_merged_cells_of_a_workbook(read):
     assert (table.names, [one.tolist() for one in table.series]) == (("North", "South"), [[0, 1, 2], [3, 4, 5]])
 
 
+def test_covers_and_titles_of_a_workbook(read):
+    pytest.importorskip("python_calamine")
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active["A1"] = "Annual report"
+    sheet = book.create_sheet("data")
+    sheet["B2"] = "Sales by month"
+    sheet.merge_cells("B2:D2")
+    for row, cells in enumerate([["month", "kg", "EUR"], *([f"2020-0{one}", one, 9 * one] for one in range(1, 6))], 4):
+        for place, cell in enumerate(cells, 2):
+            sheet.cell(row, place, cell)
+    file = io.BytesIO()
+    book.save(file)
+    table = read(file.getvalue(), "d.xlsx", value="kg")
+    assert (table.series[0].tolist(), ahead(table)) == ([1, 2, 3, 4, 5], "2020-06")
+    assert "sheet 'data' is read; others with sheet=: Sheet" in table.notes
+
+
 def test_sheets_and_members_by_name(read):
     pytest.importorskip("python_calamine")
     pytest.importorskip("openpyxl")
@@ -536,6 +583,7 @@ def test_sheets_and_members_by_name(read):
         ("d.json", b'[{"a": [1]}]', "has nested values in 'a'"),
         # found by mutants: the words of a date were looked up in time quadratic in its length, which took hours here
         ("d.json", json.dumps([{"t": "2020-01-31T" + "00T" * 30_000, "a": 1.0}]).encode(), "too long for a date"),
+        ("d.dta", b"<stata_dta><header>", "a Stata file: read it with pandas.read_stata"),
         ("d.db", b"SQLite format 3\0", "an SQLite database: read it with pandas.read_sql"),
     ],
 )

@@ -58,7 +58,85 @@ def read(tmp_path):
             "2024-01-03",
         ),
         ("1958 3 1958.2 315.70\n1958 4 1958.3 317.45\n1958 5 1958.4 317.51\n", {"value": "column 4"},
-         [[315.70, 317.45, 317.51]], "4"),
+         [[315.70, 317.45, 317.51]], "1958-06"),
+        (  # what the file is about, in as many columns as the data
+            '"Title","RATE"\n"Source dataset","AB12"\n"Unit","%"\n"Release","17-01-2024"\n"Notes",\n'
+            '"2023 OCT","4.7"\n"2023 NOV","4.2"\n"2023 DEC","4.2"\n"2024 JAN","4.2"\n',
+            {},
+            [[4.7, 4.2, 4.2, 4.2]],
+            "2024-02",
+        ),
+        (
+            "Back,Data 1\nKey,ABC1\nDate,Oil\nNov-2023,5\nDec-2023,6\nJan-2024,7\nFeb-2024,8\n",
+            {"value": "Oil"},
+            [[5, 6, 7, 8]],
+            "2024-03",
+        ),
+        (  # names of columns below those of groups, none of them for the times
+            "Preise, Monate;;\nDeutschland;;\n;;Index\n;;2020=100\n2023;September;99,5\n2023;Oktober;100,5\n"
+            "2023;November;101,5\n2023;Dezember;102,5\n2024;Januar;103,5\n__________\nStatistik 123\n",
+            {"value": "Index 2020=100"},
+            [[99.5, 100.5, 101.5, 102.5, 103.5]],
+            "2024-02",
+        ),
+        (
+            " SEAS  YR   ANOM \n  OND   1950   -0.4\n  NDJ   1950   -0.5\n  DJF   1951   -0.6\n  JFM   1951   -0.7\n",
+            {},
+            [[-0.4, -0.5, -0.6, -0.7]],
+            "1951-03",
+        ),
+        (
+            "Year\tDJF\tMAM\tJJA\tSON\n1950\t1\t2\t3\t4\n1951\t5\t6\t7\t8\n",
+            {},
+            [[1, 2, 3, 4, 5, 6, 7, 8]],
+            "1952-01",
+        ),
+        (
+            "Means\nYear,Jan,Feb,Mar,Apr,May,Jun,Jul,Aug,Sep,Oct,Nov,Dec,J-D,DJF,MAM,JJA,SON\n"
+            f"1880{',-.1' * 12},-.17,***,-.1,-.2,-.3\n1881{',.1' * 11},***,***,-.17,-.1,-.2,-.3\n",
+            {},
+            [[-0.1] * 12 + [0.1] * 11],
+            "1881-12",
+        ),
+        (
+            "Kreis\tPeriode\tGeschäftsjahr\tBetrag\n1\t011\t2022\t5,5-\n1\t012\t2022\t6,5\n1\t001\t2023\t7,5\n",
+            {},
+            [[-5.5, 6.5, 7.5]],
+            "2023-02",
+        ),
+        (  # numbers of orders are no comments, and no years
+            "Name,Paid at,Total\n#1003,2024-01-03,5.1\n#1002,2024-01-02,6.1\n#1001,2024-01-01,7.1\n",
+            {},
+            [[7.1, 6.1, 5.1]],
+            "2024-01-04",
+        ),
+        (
+            "REF_DATE,GEO,UOM_ID,COORDINATE,VALUE,DECIMALS\n2024-01,Canada,249,1.1,5.5,1\n2024-01,Ontario,249,2.1,2.5,1\n"
+            "2024-02,Canada,249,1.1,6.5,1\n2024-02,Ontario,249,2.1,3.5,1\n",
+            {},
+            [[5.5, 6.5], [2.5, 3.5]],
+            "2024-03",
+        ),
+        (
+            "<TICKER>,<DATE>,<CLOSE>\nA,20240101,5\nA,20240102,6\nA,20240103,7\n",
+            {},
+            [[5, 6, 7]],
+            "2024-01-04",
+        ),
+        (  # an hour twice, told apart by its end alone
+            "Datum;Anfang;Ende;MWh\n27.10.2024;01:00;02:00;1\n27.10.2024;02:00;02:00;2\n27.10.2024;02:00;03:00;3\n"
+            "27.10.2024;03:00;04:00;4\n",
+            {"zone": "Europe/Berlin"},
+            [[1, 2, 3, 4]],
+            "2024-10-27 04:00+01:00",
+        ),
+        (
+            "entity,state,last_changed\ns,20.5,2024-01-01T00:00:00Z\ns,unavailable,2024-01-01T01:00:00Z\n"
+            "s,21.5,2024-01-01T02:00:00Z\n",
+            {"start": "2024-01-01T02:00:00Z"},
+            [[21.5]],
+            "2024-01-02 02:00Z",
+        ),
     ],
 )  # fmt: skip
 def test_exports_that_are_read(read, text, options, values, then):
@@ -77,6 +155,23 @@ def test_exports_that_are_read(read, text, options, values, then):
         ("cpu,host=a usage=10.5 1704067200000000000\n", "is InfluxDB's line protocol: export"),
         ("DTPOSTED,AMT\n20240101120000[-5:EST],5\n20240102120000[-5:EST],6\n", "line 2: DTPOSTED is '20240101120000"),
         ("\n" * 50_000 + "x", "has no rows"),
+        ('DATE,TMP\n2024-01-01,"+0012,1"\n2024-01-02,"+0013,1"\n', "no column of numbers next to the times 'DATE'"),
+        ("Week,tea\n2024-01-07,<1\n2024-01-14,2\n", "line 2: tea is '<1', which is a bound: write a number"),
+        ("MSN,YYYYMM,Value\nA,202311,5\nA,202312,6\nA,202313,11\nA,202401,5\n", "YYYYMM is 202313, a month 13 as of"),
+        (
+            "Title,RATE\n2022,5\n2023,6\n2022 Q4,5\n2023 Q1,6\n2023 Q2,7\n",
+            "line 2: Title is '2022', .* keep the rows of one",
+        ),
+        ("Part,Shift,kg\n1,Winter,5\n2,Summer,6\n1,Winter,7\n", "2 columns of numbers"),
+        (
+            "month,kg\nwinter,5\nsummer,6\nwinter,7\n",
+            "column 'month' seems to be a part of the times: name their columns with time=",
+        ),
+        (
+            "MTU,MW\n30/03/2024 23:00 (CET) - 31/03/2024 00:00 (CET),5\n"
+            "31/03/2024 02:00 (CEST) - 31/03/2024 03:00 (CEST),6\n",
+            "whose zone CET has several meanings",
+        ),
     ],
 )
 def test_exports_that_are_refused_by_name(read, text, fault):

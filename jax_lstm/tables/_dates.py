@@ -12,7 +12,7 @@ from jax_lstm.tables._clock import CLOCK, FIELDS, HOUR, in_zone, time_of_day
 from jax_lstm.tables._eras import check_calendar, check_unread
 from jax_lstm.tables._numbers import is_missing, plain
 from jax_lstm.tables._sheet import Sheet, is_text
-from jax_lstm.tables._times import WEEKS, ImpossibleError, Times, UnreadableError, compose, of_numbers
+from jax_lstm.tables._times import WEEKS, ImpossibleError, Times, UnreadableError, compose, in_century, of_numbers
 
 if TYPE_CHECKING:
     import pandas
@@ -28,6 +28,7 @@ _GAP = r"[^\d<>]*"
 _DATES = tuple(
     (style, re.compile(pattern))
     for style, pattern in (
+        ("quarter", rf"{_YEAR}[-. ]*(?P<quarter>[1-4])/4"),
         ("day", rf"{_YEAR}[^\d<>]{{1,2}}(?P<month>\d\d?)[^\d<>]{{1,2}}(?P<day>\d\d?)\D?"),
         ("day", rf"{_YEAR}(?P<month>\d\d)(?P<day>\d\d)"),
         ("day", rf"(?P<first>\d\d?)[-/. ]+(?P<other>\d\d?)[-/. ]+{_ANY}\.?"),
@@ -52,7 +53,7 @@ _DATES = tuple(
         ("month", rf"m?\W*0?(?P<month>\d\d?)[-/. ]+(?:fy)?\W*{_YEAR}"),
         ("month", rf"m\W*(?P<month>\d\d?)\W+(?:fy)?\W*{_ANY}"),
         ("day", rf"{_YEAR}[-/. ](?P<ordinal>\d{{3}})"),
-        ("year", rf"(?:fy|cy|y)?\W*{_YEAR}\D?"),
+        ("year", rf"(?:(?:fy|cy|y)\W*)?{_YEAR}\D?"),
         ("year", rf"fy\W*{_SHORT}"),
         ("season", rf"(?:fy\W*)?{_YEAR}[-/–](?P<next>\d{{4}}|\d\d)"),
         ("season", rf"fy\W*{_SHORT}[-/–](?P<next>\d\d)"),
@@ -62,6 +63,9 @@ _WEEK_DATES = (
     ("week", re.compile(rf"{_YEAR}\W*w?\W*(?P<week>\d\d?)")),
     ("week", re.compile(rf"[ws]?\W*(?P<week>\d\d?)\W+{_YEAR}")),
 )
+_ERA = re.compile(r"(令和|平成|昭和|[rhs](?=\d\d?[./-]\d\d?[./-]\d\d?$))(\d\d?|元)(?:年|[./-])(.*)")
+_ERAS = {"令": 2018, "平": 1988, "昭": 1925, "r": 2018, "h": 1988, "s": 1925}
+"""The years before the first of Japanese eras."""
 _RANGES = (" - ", " – ", "–", "--", " to ", " bis ", " au ", " al ", "/", "..", "~")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)?")
 
@@ -140,14 +144,20 @@ def _of_texts(column: pandas.Series, sheet: Sheet, order: str | None) -> Times:
     if (column.str.len() == length).all() and all(map(_ISO.fullmatch, column)) and (at := _fast(column)) is not None:
         return Times(at, "day" if length == 10 else "clock")
     texts = _words.simple(column)
+    eras = texts.str.extract(_ERA)
+    if eras[0].notna().all():
+        years = eras[1].replace("元", "1").astype(int) + eras[0].str[0].map(_ERAS)
+        texts = (years.astype(str) + "-" + eras[2]).str.strip("-")
     try:
         return _of_simple(column, texts, sheet, order)
     except UnreadableError:
         for between in _RANGES:
             ends = texts.str.split(between, n=1, expand=True, regex=False)
-            shapes = ends.fillna("").replace({r"\d{4}": "Y", r"\d+": "9", r"^\s+|\s+$": ""}, regex=True)
+            shapes = ends.fillna("").replace(
+                {r"\(\w+\)?": "", r"\d{4}": "Y", r"\d+": "9", r"^\s+|\s+$": ""}, regex=True
+            )
             if shapes.shape[1] == 2 and (shapes[0] == shapes[1]).all():
-                found = _of_simple(column, ends[0].str.strip(), sheet, order)
+                found = _of_simple(column, ends[0].str.strip(" ()"), sheet, order)
                 return found._replace(notes=(*found.notes, "ranges of times are read as their beginning"))
         raise
 
@@ -192,9 +202,12 @@ def _days(
 
     patterns = (*_WEEK_DATES, *_DATES) if WEEKS.fullmatch(str(column.name)) else _DATES
     best = np.zeros(len(dates), bool)
+    any_kind, kinds = best, []
     for style, pattern in patterns:
         matches = list(map(pattern.fullmatch, dates))
         fits = np.array([match is not None for match in matches])
+        kinds += [style] if (fits & ~any_kind).any() else []
+        any_kind = any_kind | fits
         if fits.sum() <= best.sum():
             continue
         parts = pd.DataFrame([match.groupdict() for match in matches if match], index=dates.index[fits], dtype=object)
@@ -208,6 +221,8 @@ def _days(
     expected = (
         "expected a date as in the other rows, such as 2020-01-31, 31/01/2020, Jan 2020, 2020Q1, 2020-W05 or 2020"
     )
+    if any_kind.all() and len(set(kinds)) > 1 and not (best.sum() == len(best) - 1 and len(best) > 3):
+        expected = f"but other rows have times of another kind ({', '.join(kinds)}): keep the rows of one kind"
     error = UnreadableError(
         sheet.refusal(column, ~best if 2 * best.sum() >= len(best) else ~np.zeros_like(best), expected)
     )
@@ -224,9 +239,9 @@ def _readings(
         if style == "month" and parts["month"].nunique() == 1 and len(parts) > 1:
             raise ImpossibleError(np.ones(len(parts), bool))  # Jan 10, Jan 11: days without a year
         two = parts["year"].astype(int)
-        parts["year"] = np.where(short, np.where(two < 69, 2000, 1900) + two, two).astype(str)
+        parts["year"] = np.where(short, in_century(two), two).astype(str)
         first = parts["year"].iloc[int(np.argmax(short))]
-        notes.append(f"years of two digits are read as 1969 to 2068: {first[2:]} is {first}")
+        notes.append(f"years of two digits are read as 1940 to 2039, or as one century: {first[2:]} is {first}")
     if style == "season":
         following = parts["next"].str[-2:].astype(int) == (parts["year"].astype(int) + 1) % 100
         if not following.all():

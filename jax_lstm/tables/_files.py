@@ -22,7 +22,7 @@ from jax_lstm.tables._sheet import INSTALL, Sheet, listed
 if TYPE_CHECKING:
     import pandas
 
-SEPARATORS = ",;\t|^~\x01\x1f"
+SEPARATORS = ";\t|,^~\x01\x1f"
 _WIDE = r"\s{2,}|\t"
 _COMMENTS = ("#", "%", "//", "!", "--")
 _RULE = re.compile(r"(?=.*(--|==))[-=+|: ]+")
@@ -38,12 +38,24 @@ _OTHERS = {
     b"CDF": "a NetCDF file: read it with xarray",
     b"Rar!": "a RAR archive: unpack it",
     b"7z\xbc\xaf": "a 7z archive: unpack it",
+    b"<stata_dta>": "a Stata file: read it with pandas.read_stata",
+    b"$FL2": "an SPSS file: read it with pandas.read_spss",
+    b"ORC": "an ORC file: read it with pandas.read_orc",
+    b"Obj\x01": "an Avro file: read it with polars.read_avro",
+    b"\x80\x04": "a pickle: read it with pandas.read_pickle",
+    b"\x80\x05": "a pickle: read it with pandas.read_pickle",
+    b"X\n\0": "a file of R: write its table with write.csv",
+    b"RDX": "a file of R: write its table with write.csv",
+    b"MATLAB 5.0": "a file of MATLAB: write its table with writetable",
     b"BZh": "a bzip2 archive: unpack it",
     b"\xfd7zXZ": "an xz archive: unpack it",
     b"\x28\xb5\x2f\xfd": "a zstd archive: unpack it",
 }
 _OTHER_TEXTS = (
-    (re.compile(r"\s*<[?!a-z]", re.I), "a page of HTML or XML: read its table with pandas.read_html or read_xml"),
+    (
+        re.compile(r"\s*<[?!a-z](?!\w*>[,;\t])", re.I),
+        "a page of HTML or XML: read its table with pandas.read_html or read_xml",
+    ),
     (
         re.compile(r"(\s|--.*\n|/\*.*\*/;?)*(insert into|create table|drop table|copy .* from stdin)\b", re.I),
         "a script of SQL: load it into its database and export the table as CSV",
@@ -79,7 +91,7 @@ def _read(name: str, data: bytes, part: str | None, encoding: str | None) -> She
         return _zipped(name, data, part, encoding)
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         return _workbook(name, data, part)
-    if data.startswith((b"PAR1", b"ARROW1", b"FEA1")):
+    if data.startswith((b"PAR1", b"ARROW1", b"FEA1", b"\xff\xff\xff\xff")):
         return _columnar(name, data)
     for start, kind in _OTHERS.items():
         if data.startswith(start):
@@ -127,8 +139,9 @@ def _zipped(name: str, data: bytes, part: str | None, encoding: str | None) -> S
 def _grid(sheet: Any) -> list[list[Any]]:
     """The cells of a sheet; merged cells have their value everywhere, titles across the sheet only once."""
     rows: list[list[Any]] = sheet.to_python(skip_empty_area=False)
+    width = sum(any(cell != "" for cell in column) for column in zip(*rows, strict=True))
     for (top, left), (bottom, right) in sheet.merged_cell_ranges or ():
-        if right - left + 1 < max(map(len, rows)):
+        if right - left + 1 < width:
             for row in range(top, min(bottom + 1, len(rows))):
                 rows[row][left : right + 1] = [rows[top][left]] * (right - left + 1)
     return rows
@@ -155,6 +168,8 @@ def _workbook(name: str, data: bytes, part: str | None) -> Sheet:
     filled = [one for one, rows in grids.items() if any(any(cell != "" for cell in row) for row in rows)]
     if not filled:
         raise ValueError(f"{name} has no rows, expected a header and one row for each time")
+    tables = [one for one in filled if any(sum(cell != "" for cell in row) > 1 for row in grids[one])]
+    filled = [*tables, *(one for one in filled if one not in tables)]  # covers last
     others = [one for one in filled if one != filled[0]]
     notes = (f"sheet {filled[0]!r} is read; others with sheet=: {listed(others)}",) if others else ()
     rows = [[cell.strip() if isinstance(cell, str) else cell for cell in row] for row in grids[filled[0]]]
@@ -165,12 +180,13 @@ def _columnar(name: str, data: bytes) -> Sheet:
     from jax_lstm.tables._frames import sheet_of_frame
 
     try:
-        from pyarrow import feather, parquet
+        from pyarrow import feather, ipc, parquet
     except ImportError as error:
         raise ImportError(f"{name} needs pyarrow: {INSTALL}") from error
     read = parquet.read_table if data.startswith(b"PAR1") else feather.read_table
     try:
-        table = read(io.BytesIO(data))
+        stream = data.startswith(b"\xff\xff\xff\xff")
+        table = ipc.open_stream(io.BytesIO(data)).read_all() if stream else read(io.BytesIO(data))
         table.validate(full=True)  # buffers of a damaged file that end too early would crash the process
         frame = table.to_pandas()
     except Exception as error:  # Arrow's own, and of damaged metadata those of its Python code, as KeyError

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jax_lstm.tables._layouts import reads_as_times
 from jax_lstm.tables._sheet import INSTALL, Sheet, is_text
 from jax_lstm.tables._table import Table
 
@@ -52,7 +53,6 @@ def sheet_of_frame(frame: Any, name: str = "data frame") -> Sheet:
 
 def _with_index(frame: pandas.DataFrame) -> tuple[pandas.DataFrame, tuple[Any, ...]]:
     """A frame of pandas with its index as columns, where that has times or names; and the names that it had."""
-    import pandas as pd
 
     if frame.columns.nlevels > 1:
         raise ValueError(
@@ -62,18 +62,28 @@ def _with_index(frame: pandas.DataFrame) -> tuple[pandas.DataFrame, tuple[Any, .
     twice = frame.columns[frame.columns.duplicated()]
     if len(twice):
         raise ValueError(f"the data frame has several columns {twice[0]!r}: give each a name of its own")
-    times = isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex)
-    if not times and frame.index.nlevels == 1 and frame.index.name is None:
+    if frame.index.nlevels == 1 and frame.index.name is None and not _is_told(frame.index):
         return frame.reset_index(drop=True), ()
     given = tuple(frame.index.names)
     names = []
     for level in range(frame.index.nlevels):
-        dated = isinstance(frame.index.get_level_values(level), pd.DatetimeIndex | pd.PeriodIndex)
+        values = frame.index.get_level_values(level)
+        dated = not is_text(values.to_series()) or reads_as_times(values.astype(str).to_series())
+        dated = dated and (values.dtype.kind not in "iufb" or frame.index.nlevels == 1)
         label = given[level]
         label = str(label) if label is not None else "time" if dated else f"level {level}"
         names.append(label if label not in frame.columns else f"{label} (index)")
     frame = frame.rename_axis(index=names).reset_index()
     return frame, tuple(zip(names, given, strict=True))
+
+
+def _is_told(index: pandas.Index) -> bool:
+    """Whether an index without a name says something: times, text or years."""
+    import pandas as pd
+
+    if index.dtype.kind in "iuf":
+        return not isinstance(index, pd.RangeIndex) and bool(index.to_series().between(1500, 2199).all())
+    return index.dtype.kind != "b"
 
 
 def _column(column: Any) -> pandas.Series:
@@ -94,7 +104,7 @@ def _column(column: Any) -> pandas.Series:
     if column.dtype.is_numeric():
         full = column.null_count() == 0
         return pd.Series(column.to_numpy() if full else column.cast(nw.Float64).to_numpy())
-    return typed(pd.Series(column.to_list(), dtype=object))
+    return typed(pd.Series(column.to_list(), dtype=object, name=column.name))
 
 
 def typed(column: pandas.Series) -> pandas.Series:
@@ -104,6 +114,10 @@ def typed(column: pandas.Series) -> pandas.Series:
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return typed(column.astype(object if dtype.categories.dtype == object else dtype.categories.dtype))
+    if isinstance(dtype, pd.IntervalDtype):  # as ranges of times in text
+        return typed(pd.Series(column.array.left, index=column.index, name=column.name))
+    if dtype.kind == "c":
+        raise ValueError(f"column {column.name!r} holds complex numbers: take their real part, or their size")
     if isinstance(dtype, pd.ArrowDtype):
         kind = dtype.kind
         if kind == "M":

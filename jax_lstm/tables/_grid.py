@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 
 Row = tuple[int, list[Any]]
 
-_TOTALS = re.compile(
+TOTALS = re.compile(
     r"(grand |sub)?(totals?|totale?|totaal|sum|summe|gesamt|insgesamt|somme|suma|soma|ensemble|average|mean|mittelwert|"
     r"durchschnitt|moyenne|media|promedio|gemiddelde)\b.*"
 )
+_TIMED = re.compile(r"\d|.*(?<!\d)(?:19|20)\d\d(?!\d)")
 _ENDS = 200
 """How many rows at the beginning and at the end are looked at."""
 
@@ -42,10 +44,18 @@ def sheet_of_cells(name: str, unit: str, cells: pandas.DataFrame, notes: tuple[s
     said = list(notes)
     empty = cells.isna() | (cells == "")
     cells, empty = cells[~empty.all(axis=1)], empty[~empty.all(axis=1)]
-    top, bottom = _rows(cells.iloc[:_ENDS]), _rows(cells.iloc[-_ENDS:])
-    begin = _titles(top, [_filled(row) for _, row in _rows(cells.iloc[len(cells) // 2 :][:_ENDS])], said, unit)
-    header, taken = _header(top[begin:], said, unit)
-    end = len(cells) - _footnotes(bottom, len(cells) - begin - taken, said, unit)
+    top = _rows(cells.iloc[:_ENDS])
+    later = [row for _, row in _rows(cells.iloc[len(cells) // 2 :][:_ENDS])]
+    told: list[str] = []
+    begin = _titles(top, [_filled(row) for row in later], told, unit)
+    header, taken = _header(top[begin:], told, unit)
+    above = _above(top, later)
+    if above is not None and above[1] != begin + taken:
+        (header, begin), taken = above, 0
+        told = [f"{unit}s {top[0][0]} to {top[begin - 1][0]} above the first time are left out but for the names"]
+    said += told
+    bottom = _rows(cells.iloc[begin + taken :][-_ENDS:])
+    end = len(cells) - _footnotes(bottom, len(header), len(cells) - begin - taken, said, unit)
     cells, empty = cells.iloc[begin + taken : end], empty.iloc[begin + taken : end]
     again = (cells[0] == header[0]) if header and header[0] else (cells[0] == object())
     for place, label in enumerate(header[: cells.shape[1]]):
@@ -114,6 +124,34 @@ def _titles(rows: list[Row], widths: list[int], said: list[str], unit: str) -> i
     return begin
 
 
+def _above(rows: list[Row], later: list[list[Any]]) -> tuple[list[str], int] | None:
+    """The names, and how many rows are above the data, where the first cells of the data look like times and those
+    above do not, such as "Unit" next to "%" in as many columns as the data have; None where this is not so.
+    """
+    places = [place for place, row in enumerate(later) if _TIMED.match(str(row[0]))]
+    if len(places) < 3 or np.any(np.diff(places) > 1):  # below them may be footnotes
+        return None
+    timed = [later[place] for place in places]
+    usual, shapes = int(np.median([_filled(row) for row in timed])), {_shape(row[0]) for row in timed}
+    begins = (re.match(r"\d", str(row[0])) or _shape(row[0]) in shapes for _, row in rows)
+    first = next((at for at, found in enumerate(begins) if found and _filled(rows[at][1]) > 1), 0)
+    heads = [row for _, row in rows[:first]]
+    labels = [str(row[0]) for row in heads if row[0] != ""]
+    if (
+        usual < 2
+        or first > 30
+        or len(set(labels)) < len(labels)
+        or not all(re.search(r"[^\W\d]", one) for one in labels)
+    ):
+        return None
+    stubs = [row for place, row in enumerate(heads) if all(one[0] == "" for one in heads[place:])]
+    full = [row for row in heads if _filled(row) == len(row) == usual]
+    if not stubs and not full:
+        return None
+    names = [plain(row) for row in stubs or ([heads[-1]] if heads[-1] in full else full[:1])]
+    return reduce(_joined, names), first
+
+
 def _header(rows: list[Row], said: list[str], unit: str) -> tuple[list[str], int]:
     """The names of the columns, and how many rows they take: none if the first holds a number and otherwise only what
     could be a time, more where words are below them.
@@ -164,17 +202,18 @@ def _is_units(cells: list[Any], others: list[list[Any]]) -> bool:
     return bool(words) and any(place in below for place in words)
 
 
-def _footnotes(rows: list[Row], most: int, said: list[str], unit: str) -> int:
+def _footnotes(rows: list[Row], width: int, most: int, said: list[str], unit: str) -> int:
     """How many rows at the end are footnotes and totals."""
     shapes = Counter(_shape(cells[0]) for _, cells in rows)
-    usual = int(np.median([_filled(cells) for _, cells in rows])) if rows else 0
     count = 0
     while count < most - 1 and count < len(rows):
         cells = rows[len(rows) - 1 - count][1]
-        note = _filled(cells) == 1 and usual > 1 and cells[0] != "" and shapes[_shape(cells[0])] == 1
-        note = note or (isinstance(cells[0], str) and cells[0].startswith("#"))
+        note = _filled(cells) == 1 and width > 1 and cells[0] != "" and shapes[_shape(cells[0])] == 1
+        note = note or (
+            str(cells[0]).startswith("#") and 2 * shapes[_shape(cells[0])] <= len(rows)
+        )  # no number, as #12
         label = without_accents(str(next(cell for cell in cells if cell != "")))
-        total = most > 3 and _TOTALS.fullmatch(label) and sum(row[0] == cells[0] for _, row in rows) == 1
+        total = most > 3 and TOTALS.fullmatch(label) and sum(row[0] == cells[0] for _, row in rows) == 1
         if not note and not total:
             break
         count += 1

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from jax_lstm.tables._frames import typed
+from jax_lstm.tables._numbers import is_numeric
 from jax_lstm.tables._sheet import Sheet
 
 if TYPE_CHECKING:
@@ -32,10 +33,12 @@ def sheet_of_json(name: str, text: str) -> Sheet:
     frame.index += 1
     if frame.columns.has_duplicates:
         raise ValueError(f"{name} has several columns {frame.columns[frame.columns.duplicated()][0]!r}")
-    for column in frame:
-        if frame[column].map(lambda cell: isinstance(cell, list | dict)).any():
-            raise ValueError(f"{name} has nested values in {column!r}: expected one value for each record")
-    return Sheet(name, frame.apply(typed), "record")
+    nested = [column for column in frame if frame[column].map(lambda cell: isinstance(cell, list | dict)).any()]
+    kept = frame.drop(columns=nested).apply(typed)
+    if nested and not any(map(is_numeric, (kept[column] for column in kept))):
+        raise ValueError(f"{name} has nested values in {nested[0]!r}: expected one value for each record")
+    notes = (f"left out, as they hold lists: {', '.join(nested)}",) if nested else ()
+    return Sheet(name, kept, "record", notes)
 
 
 def _parsed(name: str, text: str) -> Any:
@@ -60,6 +63,8 @@ def _frame(content: Any, deepest: int) -> pandas.DataFrame | None:
     if isinstance(content, list):
         if all(isinstance(one, dict) for one in content):
             return pd.json_normalize(content, max_level=_DEEPEST)
+        if len(content) == 1 and isinstance(content[0], list) and _is_records(content[0]):
+            return _frame(content[0], deepest)
         rows = [one if isinstance(one, list) else [one] for one in content if not isinstance(one, dict)]
         if len(rows) < len(content):  # of the World Bank: an object about the data, and the records
             lists = [one for one in content if isinstance(one, list)]
@@ -73,15 +78,33 @@ def _frame(content: Any, deepest: int) -> pandas.DataFrame | None:
     if isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):  # as pandas splits a frame
         found = _frame(content["data"], 0)
         names = [str(one) for one in content["columns"]]
-        return None if found is None or len(names) != found.shape[1] else found.set_axis(names, axis=1)
+        if found is None or len(names) != found.shape[1]:
+            return None
+        index = content.get("index")
+        known = isinstance(index, list) and len(index) == len(found)
+        found = found.set_axis(names, axis=1)
+        return _with_index(found.set_axis(index, axis=0)) if known else found
     records = [one for one in values if isinstance(one, list) and one and isinstance(one[0], dict | list)]
     if len(records) == 1:
         return _frame(records[0], deepest)
     same = len({(type(one), len(one)) for one in values if isinstance(one, list | dict)}) == 1
     if same and all(isinstance(one, list | dict) for one in values) and not _has_records(values):
-        return pd.DataFrame(content)  # {column: [values]} or {column: {row: value}}
+        found = pd.DataFrame(content)  # {column: [values]}, {column: {row: value}} or {row: {column: value}}
+        turned = isinstance(values[0], dict) and found.shape[1] > found.shape[0]
+        return _with_index(found.T.infer_objects() if turned else found)
     within = [_frame(one, deepest - 1) for one in values if isinstance(one, dict)]
     return max((one for one in within if one is not None), key=lambda one: one.size, default=None)
+
+
+def _is_records(content: list[Any]) -> bool:
+    return bool(content) and all(isinstance(one, dict) for one in content)
+
+
+def _with_index(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """A frame with its index as a column, unless that only counts the rows."""
+    if list(map(str, frame.index)) == list(map(str, range(len(frame)))) or "time" in frame:
+        return frame
+    return frame.rename_axis(index="time").reset_index()
 
 
 def _has_records(values: list[Any]) -> bool:

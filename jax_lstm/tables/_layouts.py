@@ -27,13 +27,13 @@ _ACROSS = (
 )
 """Columns by what they are, how they are called, and how many there are at least."""
 _PARTS = {
-    "year": "year yr yyyy jahr annee ano anno jaar",
-    "month": "month mon mm mo monat mois mes mese maand",
+    "year": "year yr yyyy jahr annee ano anno jaar fy gjahr exercice ejercicio rok ar vuosi yil год 年 年度 연도 년",
+    "month": "month mon mm mo monat mois mes mese maand miesiac manad maned maaned kuukausi ay месяц 月 月份 월",
     "day": "day dd dy tag jour dia giorno dag dayofmonth",
     "ordinal": "doy yday dayofyear day_of_year julian julianday",
-    "period": "period periode periodo",
+    "period": "period periode periodo buchungsperiode poper",
     "quarter": "quarter qtr quartal trimestre kwartaal",
-    "week": "week kw woche semaine semana settimana isoweek",
+    "week": "week wk kw woche semaine semana settimana isoweek",
     "hour": "hour hr hh he stunde heure hora ora uur",
     "clock": "time clock zeit uhrzeit heure hora ora tijd hour",
 }
@@ -62,7 +62,10 @@ def unfold(sheet: Sheet, ids: tuple[str, ...]) -> tuple[Sheet, tuple[str, ...] |
         frame = parts.join(cells)
     if len(frame.columns) < 4:
         return sheet._replace(frame=frame), None
-    simple = dict(zip(frame, _words.simple(frame.columns.to_series()), strict=True))
+    labels = frame.columns.to_series()
+    simple = dict(zip(frame, _words.simple(labels), strict=True))
+    if not any("<" in label for label in simple.values()):  # some tables have seasons next to months
+        simple = dict(zip(frame, _words.simple(_words.seasons_as_months(labels)), strict=True))
     if any(_is_dated(frame[name]) for name in frame):
         return _parts_across(sheet, frame, simple, ids)
     dated = [name for name in frame if _YEAR_IN_NAME.fullmatch(re.sub(r"\s*\[.*\]", "", simple[name]))]
@@ -80,7 +83,7 @@ def unfold(sheet: Sheet, ids: tuple[str, ...]) -> tuple[Sheet, tuple[str, ...] |
         (
             name
             for name in others
-            if times.style == "year" and _is_within_year(frame[name], _words.without_accents(name))
+            if times.style == "year" and is_within_year(frame[name], _words.without_accents(name))
         ),
         None,
     )
@@ -91,7 +94,7 @@ def unfold(sheet: Sheet, ids: tuple[str, ...]) -> tuple[Sheet, tuple[str, ...] |
     return _melted(sheet, frame, dated, time_column(cells, tuple(cells)).to_numpy(), others, ids)
 
 
-def _is_within_year(column: pandas.Series, name: str) -> bool:
+def is_within_year(column: pandas.Series, name: str) -> bool:
     """Whether the rows are the months, quarters, weeks or days of years that run across the columns."""
     kind = next((kind for kind in ("month", "quarter", "week", "ordinal") if name in PARTS[kind]), None)
     cells = _words.simple(_as_text(column))
@@ -123,7 +126,7 @@ def reads_as_times(column: pandas.Series) -> bool:
 
     first = column.iloc[:1000]
     first = first[~is_missing(first)].iloc[:20]
-    if first.empty or (is_text(first) and not first.astype(str).str.contains(r"\d", regex=True).all()):
+    if first.empty or (is_text(first) and not first.astype(str).str.contains(r"\d|元", regex=True).all()):
         return False
     try:
         return read_times(first, Sheet("", first.to_frame())).style not in (
@@ -145,7 +148,7 @@ def _parts_across(
         others = [name for name in frame if name not in found]
         if len(found) < least:
             continue
-        of_base = _is_dated if kind in ("clock", "hour") else _are_years
+        of_base = _is_dated if kind in ("clock", "hour") else are_years
         bases = [name for name in others if of_base(frame[name])]
         marks = [next(one for one in match.groups() if one) for match in found.values()]
         if kind in ("clock", "hour"):
@@ -192,7 +195,7 @@ def _steps_across(sheet: Sheet, frame: pandas.DataFrame, ids: tuple[str, ...]) -
     return _melted(sheet, frame, found, np.tile(steps, len(frame)), others, ids)
 
 
-def _are_years(column: pandas.Series) -> bool:
+def are_years(column: pandas.Series) -> bool:
     import pandas as pd
 
     values = pd.to_numeric(column, errors="coerce") if is_text(column) or column.dtype.kind in "iuf" else pd.Series([0])
@@ -226,13 +229,15 @@ def time_column(frame: pandas.DataFrame, names: tuple[str, ...]) -> pandas.Serie
     """The times of the rows: one column, or several put together, such as year and month, or date and hour."""
     if len(names) == 1:
         return frame[names[0]]
-    texts = [_as_text(frame[name]) for name in names]
+    texts = [_words.seasons_as_months(_as_text(frame[name])) for name in names]
     kinds = [_words.without_accents(name) for name in names]
     found = texts[0]
     for kind, text in zip(kinds[1:], texts[1:], strict=True):
         digits = text.str.extract(r"^\D*(\d+)\D*$")[0].fillna("")
-        if kind in PARTS["period"] and not text.str.fullmatch(r"\d{1,2}").all():
+        if kind in PARTS["period"] and not text.str.fullmatch(r"0?\d{1,2}").all():
             found = found + " " + text
+        elif kind in PARTS["period"]:
+            found = found + "-" + text.str[-2:]
         elif kind in PARTS["ordinal"]:
             found = found + "-" + digits.str.zfill(3)
         elif kind in PARTS["quarter"]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 MISSING = frozenset(
     {"", "-", "--", "—", "–", ".", "..", "...", ":", "?", "na", "n/a", "#n/a", "#na", "#nv", "nan", "null", "none"}
-    | {"nil", "nat", "<na>", "n.a.", "n.d.", "missing", "#div/0!", "#value!", "#ref!", "#null!", "not available"}
+    | {"nil", "nat", "<na>", "n.a.", "n.d.", "n/d", "missing", "#div/0!", "#value!", "#ref!", "#null!", "not available"}
+    | {"no data", "unavailable", "unknown", "---", "----", "***", "****", "*****"}
 )
 """Cells that mark a missing value, in any case."""
 _SPELLED = {spelled for mark in MISSING for spelled in (mark, mark.upper(), mark.title(), mark.capitalize())} | {
@@ -25,12 +26,26 @@ _SPELLED = {spelled for mark in MISSING for spelled in (mark, mark.upper(), mark
 
 DECIMALS = {"point": ".", "comma": ","}
 _MULTIPLIERS = {"k": 1e3, "K": 1e3, "M": 1e6, "mn": 1e6, "mio": 1e6, "Mio": 1e6, "B": 1e9, "bn": 1e9, "Mrd": 1e9}
-_SPACES = str.maketrans({"\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2212": "-", "–": "-", "’": "'"})
+_SPACES = str.maketrans(
+    {
+        "\u00a0": " ",
+        "\u2009": " ",
+        "\u202f": " ",
+        "\u2212": "-",
+        "–": "-",
+        "’": "'",
+        "٬": ",",
+        "٫": ".",
+        "，": ",",
+        "．": ".",
+    }
+)
 _CELL = re.compile(
     r"(?P<open>[-+(]?)\s*(?P<before>[^\d.,()+\-']*?)(?P<space>\s*)(?P<sign>[-+]?)"
     r"(?P<digits>(?:\d[\d.,' ]*|[.,]\d+)(?:[eE][-+]?\d+)?)"
     r"\s*(?P<after>[^\d,()+\-' ]*?)\s*(?P<close>[)-]?)"
 )
+_INNER = re.compile(r"^([^\d(]+)\((.*)\)$")  # $(5) is ($5)
 _CURRENCY = re.compile(
     "USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|AUD|CAD|NZD|HKD|SGD|TWD|KRW|THB|IDR|MYR|PHP|VND|SEK|NOK|DKK|ISK|PLN|CZK|HUF|RON|BGN"
     "|RUB|UAH|TRY|ILS|AED|SAR|EGP|NGN|KES|ZAR|BRL|ARS|CLP|COP|PEN|MXN|Rs|RM|Rp|[Kk]r|Fr"
@@ -137,11 +152,13 @@ def _unique_cells(column: pandas.Series) -> dict[str, dict[str, str] | None]:
     """The parts of every cell by its text, None where it is no number."""
     found: dict[str, dict[str, str] | None] = {}
     for text in column.dropna().unique():
-        match = _CELL.fullmatch(str(text).strip().translate(_SPACES))
+        cell_text = _INNER.sub(r"(\1\2)", str(text).strip().translate(_SPACES))
+        match = _CELL.fullmatch(cell_text)
         cell = match.groupdict() if match else None
         if cell and (cell["open"] == "(") != (cell["close"] == ")"):
             cell = None
-        if cell and cell["before"][-1:].isalpha() and not cell["space"] and not _CURRENCY.fullmatch(cell["before"]):
+        before = cell["before"] if cell and not cell["space"] else ""
+        if before and (before[-1].isalpha() or before[-1] in "_#") and not _CURRENCY.fullmatch(before):
             cell = None
         found[str(text)] = cell
     return found
@@ -172,6 +189,9 @@ def _of_text(
     if len(kinds) > 1 and not scaled and not flagged:
         usual = pd.Series(list(units.values())).mode()[0]
         odd = column.isin([text for text, unit in units.items() if unit != usual]).to_numpy()
+        if kinds & set("<>≤≥"):
+            odd = column.isin([text for text, unit in units.items() if unit in set("<>≤≥")]).to_numpy()
+            sheet.refuse(column, odd, "which is a bound: write a number such as 0.5 for <1, or leave the cell empty")
         sheet.refuse(
             column, odd, f"but other cells have {f'the unit {usual!r}' if usual else 'no unit'}: write all in one unit"
         )
@@ -226,7 +246,7 @@ def _decide(
 def _value(cell: dict[str, str] | None, mark: str) -> float:
     """The number of a cell without its unit; infinity where it is none."""
     digits = cell["digits"].strip() if cell else ""
-    if not cell or not _NUMBER[mark].fullmatch(digits):
+    if not cell or not _NUMBER[mark].fullmatch(digits) or re.match(r"00\d*,", digits):  # 0012,1 is a value and a flag
         return np.inf
     value = float(re.sub(rf"[ '{'.' if mark == ',' else ','}]", "", digits).replace(mark, "."))
     negative = "-" in (cell["open"], cell["sign"], cell["close"]) or cell["open"] == "("

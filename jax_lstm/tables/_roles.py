@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from jax_lstm.tables import _words
 from jax_lstm.tables._dates import read_times
-from jax_lstm.tables._layouts import PARTS, reads_as_times, time_column
+from jax_lstm.tables._layouts import PARTS, are_years, is_within_year, reads_as_times, time_column
 from jax_lstm.tables._numbers import is_missing, is_numeric
 from jax_lstm.tables._sheet import Sheet, is_text, listed
 from jax_lstm.tables._times import Times
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 LONG = ("unique_id", "ds", "y")
 """The columns of the long format: series, time and value."""
+
+VALUES = frozenset(["value", "obs_value", "valeur", "valor", "valore", "wert", "waarde"])
+"""What agencies and monitors call the column of values, next to columns of codes."""
 
 
 class Roles(NamedTuple):
@@ -96,7 +100,7 @@ def choose(
         if ids:
             notes.append(f"series are named by {' and '.join(ids)}, as their times repeat")
     numeric = [column for column in numeric if column not in ids]
-    measured = [column for column in numeric if not (time and _words.is_time_name(column))]
+    measured = [name for name in numeric if not (time and _words.is_time_name(name) and _is_whole(frame[name]))]
     if wide:
         if not numeric:
             raise ValueError(f"{sheet.name} has no column of numbers next to the times: expected one for each series")
@@ -118,6 +122,7 @@ def _time(sheet: Sheet, free: list[str], *, alone: bool) -> tuple[str, ...]:
     order = sorted(free, key=lambda name: (name != LONG[1], name in alike, not _words.is_time_name(name)))
     dated = [name for name in order if reads_as_times(frame[name])]
     parts = {kind: name for kind, names in PARTS.items() for name in free if _words.without_accents(name) in names}
+    parts |= _unnamed_parts(frame, free)
     if dated:
         clocks = (name for name in free if name != dated[0] and _is_clock(frame[name]))
         clock = parts.get("hour", parts.get("clock")) or next(clocks, None)
@@ -133,7 +138,19 @@ def _time(sheet: Sheet, free: list[str], *, alone: bool) -> tuple[str, ...]:
     for name in order:
         if _words.is_time_name(name) and len(free) + (not alone) > 1 and is_numeric(frame[name]):
             return (name,)
+    for name in order:
+        if frame[name].dtype.kind == "m":
+            raise ValueError(
+                f"{sheet.name}: column {name!r} holds durations: add them to the date when they begin, or give "
+                'time="none" to take the rows in order'
+            )
     _refuse_unread(sheet, order)
+    for name in order:
+        if name not in alike and (name in parts.values() or _words.is_time_name(name)):
+            raise ValueError(
+                f"{sheet.name}: column {name!r} seems to be a part of the times: name their columns with time=, as in "
+                'time="year,month", or give time="none" to take the rows in order'
+            )
     if alone and free and is_numeric(frame[free[0]]):
         import pandas as pd
 
@@ -141,6 +158,20 @@ def _time(sheet: Sheet, free: list[str], *, alone: bool) -> tuple[str, ...]:
         if len(steps) and steps.min() > 0 and steps.max() - steps.min() < 1e-6 * steps.max():
             return (free[0],)
     return ()
+
+
+def _unnamed_parts(frame: pandas.DataFrame, free: list[str]) -> dict[str, str]:
+    """Columns of years, and of months next to them, that are known by their cells."""
+    parts: dict[str, str] = {}
+    for name, following in zip(free, [*free[1:], ""][: len(free)], strict=True):
+        unnamed = name.startswith("column ") and following.startswith("column ")
+        if unnamed and are_years(frame[name]) and is_within_year(frame[following], "month"):
+            parts |= {"year": name, "month": following}
+        if is_text(frame[name]) and _words.are_seasons(frame[name]):
+            parts["month"] = name
+        elif re.fullmatch(r".*(year|jahr)", _words.without_accents(name)) and are_years(frame[name]):
+            parts["year"] = name
+    return parts
 
 
 def _is_clock(column: pandas.Series) -> bool:
@@ -165,7 +196,10 @@ def _refuse_unread(sheet: Sheet, names: list[str]) -> None:
         likely = simple.str.contains(
             r"<\d\d>|(?<!\d)(?:19|20)\d\d(?:(?:0[1-9]|1[0-2])\d{2,10})?(?!\d)|\d\d?:\d\d", regex=True
         ) | (simple == "")
-        if len(cells) and (likely.mean() > 0.5 or (_words.is_time_name(name) and column.is_unique)):
+        if column.is_unique:  # years of other calendars
+            likely |= simple.str.contains(r"(?<!\d)(?:1[34]|2[456])\d\d(?!\d)", regex=True)
+        named = any(map(_words.is_time_name, re.split(r"[\W_]+", name)))
+        if len(cells) and (likely.mean() > 0.5 or (named and column.is_unique)):
             try:
                 read_times(column[~is_missing(column)], sheet)
             except ValueError as error:
@@ -182,7 +216,7 @@ def _ids(sheet: Sheet, free: list[str], numeric: list[str], value: str | None, a
     import pandas as pd
 
     frame, times = sheet.frame, pd.Series(at)
-    words = [name for name in free if name not in numeric and not reads_as_times(frame[name])]
+    words = [name for name in free if not (name in numeric or reads_as_times(frame[name]) or _is_clock(frame[name]))]
     codes = {name: pd.Series(pd.factorize(frame[name])[0]) for name in words}
     if not times.duplicated().any():
         order = np.argsort(at, kind="stable")
@@ -207,12 +241,20 @@ def _ids(sheet: Sheet, free: list[str], numeric: list[str], value: str | None, a
     return ()
 
 
+def _is_whole(column: pandas.Series) -> bool:
+    import pandas as pd
+
+    return bool((pd.to_numeric(column, errors="coerce").dropna() % 1 == 0).all())
+
+
 def _digits(column: pandas.Series) -> bool:
     return is_text(column) and all(column.iloc[:20].str.isdigit()) and bool(column.str.fullmatch(r"\d{1,9}").all())
 
 
 def _value(sheet: Sheet, numeric: list[str], time: tuple[str, ...]) -> str:
     varying = [name for name in numeric if sheet.frame[name].nunique() > 1]
+    named = [name for name in varying if _words.without_accents(name).strip("_") in VALUES]
+    varying = named if len(named) == 1 else varying
     if len(numeric) == 1 or len(varying) == 1:
         return (varying or numeric)[0]
     if numeric:

@@ -99,6 +99,7 @@ _MONTH, _DAY_OF_MONTH, _WEEK = (
     r"(?P<day>0[1-9]|[12]\d|3[01])",
     r"(?P<week>0[1-9]|[1-4]\d|5[0-3])",
 )
+_MONTHS_AND_YEAR = re.compile(r"(?:1[6-9]\d\d|2[01]\d\d)(?:0[1-9]|1[0-3])")
 _MONDAYS = ("weeks are ISO weeks, named by their Monday",)
 _SIX = ("dates in six digits are read as year, month and day",)
 _FORMS = (
@@ -124,12 +125,20 @@ def of_numbers(column: pandas.Series, values: np.ndarray, texts: list[str]) -> T
 
     whole = bool((values == np.round(values)).all() and np.abs(values).max() < 2**62)
     text = pd.Series(plain(values)) if not is_text(column) else column.reset_index(drop=True)
+    if not _is_week(column, values, texts) and all(map(_MONTHS_AND_YEAR.fullmatch, texts)):
+        total = next((one for one in texts if one.endswith("13")), None)
+        if total is not None:
+            error = UnreadableError(
+                f"{column.name} is {total}, a month 13 as of yearly totals: remove those rows, or name weeks week"
+            )
+            error.share = 12 / 13
+            raise error
     for form in _FORMS:
         if not all(re.fullmatch(form.pattern, one) for one in texts):
             continue
         parts = text.str.extract(f"^{form.pattern}$")
         if "short" in parts:
-            parts["year"] = np.where(parts["short"].astype(int) < 69, "20", "19") + parts.pop("short")
+            parts["year"] = in_century(parts.pop("short").astype(int)).astype(str)
         try:
             at = compose(parts)
         except ImpossibleError:
@@ -158,6 +167,17 @@ def of_numbers(column: pandas.Series, values: np.ndarray, texts: list[str]) -> T
                 )
     excel = _excel(column, values)
     return excel or _fractions(values) or Times(values.astype(np.int64) if whole else values, "number")
+
+
+def in_century(two: pandas.Series) -> np.ndarray:
+    """Years of two digits as 1940 to 2039, or all as of the twentieth century if that brings them closer together.
+
+    >>> import pandas
+    >>> in_century(pandas.Series([99, 0])).tolist(), in_century(pandas.Series([30, 60])).tolist()
+    ([1999, 2000], [1930, 1960])
+    """
+    years = np.where(two < 40, 2000, 1900) + two.to_numpy()
+    return 1900 + two.to_numpy() if np.ptp(two) < np.ptp(years) else years
 
 
 def _check_order(column: pandas.Series, parts: pandas.DataFrame, at: np.ndarray) -> None:
