@@ -5,6 +5,7 @@ names. `python tests/pages.py --needs PAGE…` prints that: a line for each page
 """
 
 import contextlib
+import inspect
 import io
 import re
 import shlex
@@ -30,6 +31,21 @@ def needs(page: Path) -> list[str]:
     words = [shlex.split(line, comments=True) for line in lines]
     installs = [line[2:] for line in words if line[:1] and line[0].endswith("pip") and line[1:2] == ["install"]]
     return sorted({word for line in installs for word in line if not word.startswith("-")} - {"."})
+
+
+def framework_options(framework: str) -> dict[str, str]:
+    """What the page on the frameworks' options says of each, by name: the table below a heading."""
+    text = (ROOT / "docs/reference/framework-options.md").read_text("utf-8")
+    (section,) = re.findall(rf"^## {framework}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\| (`.*?) \| (.*) \|$", section, re.MULTILINE)
+    return {name: said for names, said in rows for name in re.findall(r"`(\w+)`", names)}
+
+
+def layer_options(kind: type) -> set[str]:
+    """The names of the options of a class, as its signature has them."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    return {one.name for one in parameters if one.kind not in several} - {"self"}
 
 
 def frameworks(page: Path) -> list[str]:

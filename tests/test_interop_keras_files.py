@@ -1,6 +1,5 @@
 """Keras files: read without Keras, in value as Keras runs them, and refused by name where layers do not say all."""
 
-import inspect
 import json
 import os
 import subprocess
@@ -9,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from pages import framework_options, layer_options
 from peers import lenient, peer, random
 
 from jax_lstm import network, readout
@@ -181,15 +181,22 @@ def test_what_is_no_stack_is_refused_by_name():
             from_keras(Own(2))
 
 
-def test_every_option_of_keras_is_honored_or_refused():
-    """A new option of Keras fails here until it is known what it does."""
+def test_the_page_has_every_option():
+    """A new option of Keras fails here until the page says what it does."""
     keras = peer("keras")
-    known = options.HONORED | options.CALLERS | options.WITHOUT_EFFECT | options.EXPECTED.keys()
+    said = framework_options("Keras")
+
+    def starting(words):
+        return {name for name in said if said[name].startswith(words)}
+
+    assert starting("followed") == options.HONORED
+    assert starting("refused") == options.EXPECTED.keys()
+    assert starting("the caller's") == options.CALLERS
+    assert starting("no effect") == options.WITHOUT_EFFECT
     for kind in ("LSTM", "LSTMCell", "RNN", "Bidirectional", "StackedRNNCells"):
-        names = set(inspect.signature(getattr(keras.layers, kind).__init__).parameters) - {"self"}
-        assert names <= known, kind
+        assert layer_options(getattr(keras.layers, kind)) <= said.keys(), kind
     config = keras.layers.LSTM(2).get_config()
-    assert set(config) <= known
+    assert set(config) <= said.keys()
     layer = keras.layers.LSTM(2, name="new")
     layer.get_config = lambda: config | {"sharpness": 2}
     with pytest.raises(ValueError, match="layer 'new' has sharpness=2, which is not a known option"):

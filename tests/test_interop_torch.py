@@ -144,9 +144,7 @@ def test_the_lstms_of_a_larger_model_by_path():
         from_torch(model, partial=True), from_torch(model.decoder)
     )  # the GRU and the RNN are no candidates
     del model.decoder
-    with pytest.raises(
-        ValueError, match=r"no key that ends in 'weight_ih_l0' but those of another RNN, 'gru.weight_ih_l0'"
-    ):
+    with pytest.raises(ValueError, match=r"no LSTM, and 'gru.weight_ih_l0' is of a GRU or an RNN"):
         from_torch(model)
 
 

@@ -1,12 +1,12 @@
 """Whole models of PyTorch: heads, cells, checkpoints, parametrized and quantized weights, programs and their files."""
 
-import inspect
 import json
 from collections import OrderedDict
 
 import jax
 import numpy as np
 import pytest
+from pages import framework_options, layer_options
 from peers import assert_same_bits, peer, random
 
 from jax_lstm import network, readout
@@ -130,6 +130,29 @@ def test_a_program():
     assert_same_bits(from_torch(program), from_torch(module))
 
 
+def test_an_averaged_model(tmp_path):
+    model = Model()
+    averaged = torch.optim.swa_utils.AveragedModel(model)
+    torch.save({"swa": averaged.state_dict(), "epoch": 3}, tmp_path / "checkpoint.pt")
+    expected = from_torch(model, readout="fc")
+    for given in (averaged, averaged.state_dict()):
+        assert_same_bits(from_torch(given, readout="fc"), expected)
+    read = read_torch(tmp_path / "checkpoint.pt", readout="fc")
+    assert_same_bits((read.layers, read.readout), expected)
+    assert read.left_out == ()
+    own = averaged.state_dict()  # an array by that name counts as any other
+    own["n_averaged"] = torch.ones(2)
+    with pytest.raises(ValueError, match="more than its LSTM: n_averaged"):
+        from_torch(own, readout="fc")
+
+
+def test_a_quantizable_lstm_is_refused_by_name():
+    module = torch.ao.nn.quantizable.LSTM(FEATURES, 3)
+    for given in (module, module.state_dict()):
+        with pytest.raises(ValueError, match=r"of a torch.ao.nn.quantizable.LSTM: give the torch.nn.LSTM it was made"):
+            from_torch(given)
+
+
 def test_modules_that_are_no_lstm_or_compute_otherwise():
     class Own(torch.nn.LSTM):
         def forward(self, xs):
@@ -185,20 +208,11 @@ def test_pruned_weights():
         np.testing.assert_allclose(value(layers, head, xs), expected, **TIGHT)
 
 
-OPTIONS = {
-    "followed": {"input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size", "dtype"},
-    "the caller's": {"batch_first"},
-    "of training": {"dropout"},
-    "without effect": {"device", "args", "kwargs"},
-    "refused": {"mode"},  # of a GRU or an RNN
-}
-
-
-def test_every_option_of_pytorch_is_honored_or_refused():
-    """A new option of PyTorch fails here until it is known what it does."""
-    known = set().union(*OPTIONS.values())
+def test_the_page_has_every_option():
+    """A new option of PyTorch fails here until the page says what it does."""
+    known = framework_options("PyTorch").keys()
     for kind in (torch.nn.LSTM, torch.nn.RNNBase, torch.nn.LSTMCell):
-        assert set(inspect.signature(kind.__init__).parameters) - {"self"} <= known
+        assert layer_options(kind) <= known
 
 
 class Hyperparameters(dict):

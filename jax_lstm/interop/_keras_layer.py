@@ -13,7 +13,7 @@ from jax_lstm.interop._stack import join_directions
 
 KERAS = Layout("keras.layers.LSTM", "ifgo", w_x=0, w_h=1, biases=(2,))
 
-EXPECTED = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+EXPECTED = {"activation": "tanh", "recurrent_activation": "sigmoid", "merge_mode": "concat"}
 """The options that have one value that `network` computes; others are refused."""
 
 HONORED = frozenset(
@@ -21,7 +21,7 @@ HONORED = frozenset(
 )
 """The options that the import follows."""
 
-CALLERS = frozenset({"return_state", "stateful", "zero_output_for_mask", "time_major", "merge_mode", "weights"})
+CALLERS = frozenset({"return_state", "stateful", "zero_output_for_mask", "time_major", "weights"})
 """The options about what goes in and out, which are the caller's here: see the page on Keras."""
 
 WITHOUT_EFFECT = frozenset(
@@ -29,7 +29,7 @@ WITHOUT_EFFECT = frozenset(
         *("kernel_initializer", "recurrent_initializer", "bias_initializer", "unit_forget_bias", "seed"),
         *("kernel_regularizer", "recurrent_regularizer", "bias_regularizer", "activity_regularizer"),
         *("kernel_constraint", "recurrent_constraint", "bias_constraint", "dropout", "recurrent_dropout"),
-        *("unroll", "use_cudnn", "implementation", "name", "trainable", "dtype", "autocast", "kwargs"),
+        *("unroll", "use_cudnn", "implementation", "name", "trainable", "dtype", "autocast"),
         *("batch_input_shape", "batch_shape", "input_shape", "input_dim", "input_length", "sparse", "ragged"),
         *("num_constants", "input_spec", "reset_after"),
     }

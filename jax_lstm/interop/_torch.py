@@ -190,11 +190,14 @@ def _find_prefix(arrays: Mapping[str, Any]) -> str:
     if lstms:
         paths = ", ".join(repr(prefix.rstrip(".")) for prefix in lstms)
         raise ValueError(f"state_dict has {len(lstms)} LSTMs, at {paths}: choose one with prefix= (--prefix)")
-    others = next((key for key in arrays if key.endswith(("weight_ih_l0", "weight_ih"))), None)
-    there = f" but those of another RNN, {others!r}" if others else ""
-    raise ValueError(
-        f"state_dict has no key that ends in 'weight_ih_l0'{there}: expected the arrays of a torch.nn.LSTM"
-    )
+    for key in arrays:
+        if key.endswith(("weight_ih_l0", "weight_ih")):
+            raise ValueError(f"state_dict has no LSTM, and {key!r} is of a GRU or an RNN: it does not have four gates")
+        if key.endswith("igates.weight"):
+            raise ValueError(
+                f"state_dict has {key!r}, of a torch.ao.nn.quantizable.LSTM: give the torch.nn.LSTM it was made from"
+            )
+    raise ValueError("state_dict has no key that ends in 'weight_ih_l0': expected the arrays of a torch.nn.LSTM")
 
 
 def _given_prefix(arrays: Mapping[str, Any], prefix: str) -> str:

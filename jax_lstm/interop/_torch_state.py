@@ -137,9 +137,15 @@ def _flat(mapping: Mapping[str, Any], path: str, depth: int) -> Iterator[tuple[s
 
 
 def _resolve(arrays: dict[str, Any]) -> dict[str, Any]:
-    """The arrays with weights that PyTorch normalizes computed from their parts, as it does outside training."""
+    """The arrays with weights that PyTorch normalizes computed from their parts, as it does outside training.
+
+    The number of models that `torch.optim.swa_utils.AveragedModel` has averaged is left out: it computes nothing.
+    """
     found = dict(arrays)
     for key in arrays:
+        owner = key.removesuffix("n_averaged")
+        if owner != key and shape_of(arrays[key]) == () and any(one.startswith(f"{owner}module.") for one in arrays):
+            del found[key]
         path, _, name = key.rpartition(".")
         if name in ("original", "original0") and f".{path}".rpartition(".")[0].endswith(".parametrizations"):
             _parametrized(found, path)
