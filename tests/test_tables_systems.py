@@ -123,6 +123,30 @@ def read(tmp_path):
             [[5, 6, 7]],
             "2024-01-04",
         ),
+        (  # inhabitants could be seconds since 1970
+            "Country,Year,Population\nA,2020,331501080\nB,2020,211755692\nA,2021,331893745\nB,2021,213993437\n",
+            {},
+            [[331501080, 331893745], [211755692, 213993437]],
+            "2022",
+        ),
+        (  # the first line is data though it ends in a word
+            "20240101 0012.5 A\n20240102 0013.5 A\n20240103 0014.5 B\n20240104 0010.5 B\n",
+            {},
+            [[12.5, 13.5, 14.5, 10.5]],
+            "2024-01-05",
+        ),
+        (
+            "State,Country,Lat,1/30/24,1/31/24,2/1/24\n,Chad,3.5,1,2,3\nHubei,China,4.5,4,5,6\nBeijing,China,5.5,7,8,9\n",
+            {},
+            [[1, 2, 3], [4, 5, 6], [7, 8, 9]],
+            "2024-02-02",
+        ),
+        (
+            "Prices\n,All\n2023Q3,5\n2023Q4,6\n2024Q1,7\n2024Q2,8\n\nTable information:\nUnits:\nIndex\nFootnotes:\n",
+            {},
+            [[5, 6, 7, 8]],
+            "2024Q3",
+        ),
         (  # an hour twice, told apart by its end alone
             "Datum;Anfang;Ende;MWh\n27.10.2024;01:00;02:00;1\n27.10.2024;02:00;02:00;2\n27.10.2024;02:00;03:00;3\n"
             "27.10.2024;03:00;04:00;4\n",
@@ -178,3 +202,8 @@ def test_exports_that_are_refused_by_name(read, text, fault):
     with pytest.raises(ValueError, match=fault) as caught:
         read(text)
     assert "\n" not in str(caught.value)
+
+
+def test_a_series_that_is_called_a_total_is_told(read):
+    table = read("month,region,kg\n" + "".join(f"2024-0{m},{r},{m}\n" for m in (1, 2, 3) for r in ("N", "S", "Total")))
+    assert any(note.startswith("Total may be a total of other series") for note in table.notes)

@@ -17,7 +17,7 @@ MOST_CUTOFFS = 1000
 """The most cutoffs of an evaluation."""
 
 _OPTIONS = {
-    "value": ("NAME", "the column to forecast (default: y, or the only column of numbers)"),
+    "value": ("NAME", "the column to forecast (default: y, value or the only column of numbers)"),
     "time": ("NAME", "the column of times, or several such as year,month (default: ds, or the first with dates); "
              "none: rows are in order"),
     "id": ("NAME", "the columns that name the series, such as region,store (default: unique_id); none: one series"),

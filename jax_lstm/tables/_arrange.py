@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jax_lstm.tables._calendar import DAY, Calendar, infer
+from jax_lstm.tables._grid import TOTALS
 from jax_lstm.tables._roles import Roles
 from jax_lstm.tables._sheet import Sheet, counted, listed
 from jax_lstm.tables._times import Times
+from jax_lstm.tables._words import without_accents
 
 if TYPE_CHECKING:
     import pandas
@@ -236,6 +238,9 @@ def said_missing(rows: Rows, known: list[int], blocks: list[np.ndarray], kept: l
     if after and not rows.roles.future:
         notes.append(f"{counted(after, 'row')} without a value at the end: forecasts begin there")
     there = set(kept)
+    totals = [rows.names[code] for code in kept if TOTALS.fullmatch(without_accents(rows.names[code]))]
+    if totals and len(kept) > 2:
+        notes.append(f"{listed(totals)} may be a total of other series: leave it out if it is none of its own")
     lost = [name for code, name in enumerate(rows.names) if code not in there]
     if lost:
         notes.append(f"{len(lost):,} series without values are left out ({listed(lost)})")

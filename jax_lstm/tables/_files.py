@@ -169,10 +169,10 @@ def _workbook(name: str, data: bytes, part: str | None) -> Sheet:
     if not filled:
         raise ValueError(f"{name} has no rows, expected a header and one row for each time")
     tables = [one for one in filled if any(sum(cell != "" for cell in row) > 1 for row in grids[one])]
-    filled = [*tables, *(one for one in filled if one not in tables)]  # covers last
-    others = [one for one in filled if one != filled[0]]
-    notes = (f"sheet {filled[0]!r} is read; others with sheet=: {listed(others)}",) if others else ()
-    rows = [[cell.strip() if isinstance(cell, str) else cell for cell in row] for row in grids[filled[0]]]
+    read = (tables or filled)[0]  # no cover
+    others = [one for one in filled if one != read]
+    notes = (f"sheet {read!r} is read; others with sheet=: {listed(others)}",) if others else ()
+    rows = [[cell.strip() if isinstance(cell, str) else cell for cell in row] for row in grids[read]]
     return sheet_of_cells(name, "row", pd.DataFrame(rows, index=range(1, len(rows) + 1), dtype=object), notes)
 
 

@@ -22,6 +22,7 @@ TOTALS = re.compile(
     r"(grand |sub)?(totals?|totale?|totaal|sum|summe|gesamt|insgesamt|somme|suma|soma|ensemble|average|mean|mittelwert|"
     r"durchschnitt|moyenne|media|promedio|gemiddelde)\b.*"
 )
+_DATE = re.compile(r"(\d{4}[-/.]\d\d?[-/.]\d\d?|\d\d?[-/.]\d\d?[-/.]\d{4}|(19|20)\d{6})([ T].*)?")
 _TIMED = re.compile(r"\d|.*(?<!\d)(?:19|20)\d\d(?!\d)")
 _ENDS = 200
 """How many rows at the beginning and at the end are looked at."""
@@ -43,7 +44,9 @@ def sheet_of_cells(name: str, unit: str, cells: pandas.DataFrame, notes: tuple[s
 
     said = list(notes)
     empty = cells.isna() | (cells == "")
-    cells, empty = cells[~empty.all(axis=1)], empty[~empty.all(axis=1)]
+    first = int(np.argmax(~empty.all(axis=0))) if len(cells) else 0  # workbooks may begin at their second
+    cells = cells.loc[~empty.all(axis=1)].iloc[:, first:].set_axis(range(cells.shape[1] - first), axis=1)
+    empty = cells.isna() | (cells == "")
     top = _rows(cells.iloc[:_ENDS])
     later = [row for _, row in _rows(cells.iloc[len(cells) // 2 :][:_ENDS])]
     told: list[str] = []
@@ -166,7 +169,10 @@ def _header(rows: list[Row], said: list[str], unit: str) -> tuple[list[str], int
         and all(re.fullmatch(r"\d{1,9}", one) for one in texts)
         and set(np.diff([int(one) for one in texts])) == {1}
     )
-    if all(digits) and _is_number(texts[-1]) and not numbered:
+    below = [_shape(row[0]) for _, row in rows[1:3]]
+    dated = _DATE.fullmatch(texts[0]) and below == [_shape(texts[0])] * 2
+    dated = dated and not any(map(_DATE.fullmatch, texts[1:]))
+    if dated or (all(digits) and _is_number(texts[-1]) and not numbered):
         names = [f"column {number}" for number in range(1, len(first) + 1)]
         said.append(f"the first line has no names: the columns are called {listed(names)}")
         return names, 0
@@ -205,15 +211,17 @@ def _is_units(cells: list[Any], others: list[list[Any]]) -> bool:
 def _footnotes(rows: list[Row], width: int, most: int, said: list[str], unit: str) -> int:
     """How many rows at the end are footnotes and totals."""
     shapes = Counter(_shape(cells[0]) for _, cells in rows)
+    labels = [without_accents(str(next(cell for cell in cells if cell != ""))) for _, cells in rows]
+    full = {_shape(cells[0]) for _, cells in rows if _filled(cells) > 1}
     count = 0
     while count < most - 1 and count < len(rows):
         cells = rows[len(rows) - 1 - count][1]
-        note = _filled(cells) == 1 and width > 1 and cells[0] != "" and shapes[_shape(cells[0])] == 1
+        note = _filled(cells) == 1 and width > 1 and cells[0] != "" and _shape(cells[0]) not in full
         note = note or (
             str(cells[0]).startswith("#") and 2 * shapes[_shape(cells[0])] <= len(rows)
         )  # no number, as #12
-        label = without_accents(str(next(cell for cell in cells if cell != "")))
-        total = most > 3 and TOTALS.fullmatch(label) and sum(row[0] == cells[0] for _, row in rows) == 1
+        label = labels[len(rows) - 1 - count]
+        total = most > 3 and TOTALS.fullmatch(label) and sum(label == one for one in labels) == 1
         if not note and not total:
             break
         count += 1

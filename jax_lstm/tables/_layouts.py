@@ -9,7 +9,7 @@ import numpy as np
 
 from jax_lstm.tables import _words
 from jax_lstm.tables._dates import read_times
-from jax_lstm.tables._numbers import is_numeric, plain
+from jax_lstm.tables._numbers import is_missing, is_numeric, plain
 from jax_lstm.tables._sheet import Sheet, is_text, listed
 from jax_lstm.tables._times import UnreadableError
 
@@ -122,8 +122,6 @@ def _is_dated(column: pandas.Series) -> bool:
 
 def reads_as_times(column: pandas.Series) -> bool:
     """Whether the first cells of a column can be read as times; of numbers, whether they look like dates."""
-    from jax_lstm.tables._numbers import is_missing
-
     first = column.iloc[:1000]
     first = first[~is_missing(first)].iloc[:20]
     if first.empty or (is_text(first) and not first.astype(str).str.contains(r"\d|元", regex=True).all()):
@@ -214,7 +212,7 @@ def _melted(
     import pandas as pd
 
     words = [name for name in others if not is_numeric(frame[name]) and frame[name].nunique() > 1]
-    unique = [name for name in words if frame[name].is_unique]
+    unique = [name for name in words if frame[name].is_unique and not is_missing(frame[name]).any()]
     if not ids:
         ids = tuple(unique[:1] or words)
     rows = np.repeat(np.arange(len(frame)), len(columns))

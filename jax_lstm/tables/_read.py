@@ -53,7 +53,7 @@ def read_table(
     Args:
         source: a path ("-" for standard input) of text, Excel, Parquet, Feather or JSON, also packed by gzip or zip;
             or a frame of pandas (an index of dates counts as a column), polars, pyarrow or others that narwhals reads.
-        value: the column to forecast; `y`, or the only column of numbers, where None.
+        value: the column to forecast; `y`, `value` or the only column of numbers, where None.
         time: the column of times, or several such as year and month; `ds`, or the first column of dates, where None;
             "none" where rows are in order.
         id: the columns that name the series of a row; `unique_id` where None and there; "none" for one series.
@@ -140,13 +140,14 @@ def _rows(
         codes = np.zeros(len(frame), np.int64)
         names: tuple[str, ...] = (str(roles.value),)
         if roles.id:
-            for name in roles.id:
-                if is_missing(frame[name]).any():
-                    page.refuse(frame[name], is_missing(frame[name]), "expected the name of a series in every row")
+            absent = np.all([is_missing(frame[name]) for name in roles.id], axis=0)
+            if absent.any():
+                page.refuse(frame[roles.id[0]], absent, "expected the name of a series in every row")
             keys = frame[list(roles.id)]
             codes = keys.groupby(list(roles.id), sort=False, dropna=False, observed=True).ngroup().to_numpy()
             firsts = keys.iloc[np.unique(codes, return_index=True)[1]]
-            names = tuple(" / ".join(row) for row in zip(*(plain(firsts[name]) for name in roles.id), strict=True))
+            shown = (plain(firsts[name].astype(object).mask(is_missing(firsts[name]), "")) for name in roles.id)
+            names = tuple(" / ".join(filter(None, row)) for row in zip(*shown, strict=True))
         static = _fixed(page, roles.static, decimal) if roles.static else None
         rows = arrange.Rows(page, roles, lines, codes, names, times, values[columns].to_numpy(), static)
     return rows, (*notes, *said, *(() if times is None else times.notes))

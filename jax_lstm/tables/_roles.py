@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LONG = ("unique_id", "ds", "y")
 """The columns of the long format: series, time and value."""
 
+_EPOCHS = frozenset({"ts", "t", "unix", "epoch", "stamp", "utc", "created", "updated", "ticks", "ms", "unixtime"})
 VALUES = frozenset(["value", "obs_value", "valeur", "valor", "valore", "wert", "waarde"])
 """What agencies and monitors call the column of values, next to columns of codes."""
 
@@ -120,7 +121,8 @@ def _time(sheet: Sheet, free: list[str], *, alone: bool) -> tuple[str, ...]:
     frame = sheet.frame
     alike = {name for name in free if frame[name].nunique() < 2}  # such as when a file was written
     order = sorted(free, key=lambda name: (name != LONG[1], name in alike, not _words.is_time_name(name)))
-    dated = [name for name in order if reads_as_times(frame[name])]
+    named = any(_words.is_time_name(name) and is_numeric(frame[name]) for name in order if name not in alike)
+    dated = [name for name in order if reads_as_times(frame[name]) and _is_no_measure(frame[name], named)]
     parts = {kind: name for kind, names in PARTS.items() for name in free if _words.without_accents(name) in names}
     parts |= _unnamed_parts(frame, free)
     if dated:
@@ -172,6 +174,23 @@ def _unnamed_parts(frame: pandas.DataFrame, free: list[str]) -> dict[str, str]:
         elif re.fullmatch(r".*(year|jahr)", _words.without_accents(name)) and are_years(frame[name]):
             parts["year"] = name
     return parts
+
+
+def _is_no_measure(column: pandas.Series, named: bool) -> bool:
+    """Whether digits that could be times are no measurements, such as the inhabitants of a country by year.
+
+    Args:
+        column: of any type.
+        named: whether a column of numbers is called as times are.
+    """
+    words = re.split(r"[\W_]+", _words.without_accents(column.name))
+    if not is_numeric(column) or any(map(_words.is_time_name, words)) or _EPOCHS & set(words):
+        return True
+    found = read_times(column[~is_missing(column)].iloc[:20], Sheet("", column.to_frame()))
+    if named or found.zone is None:
+        return not named
+    steps = np.diff(np.unique(found.at)).astype(np.int64)
+    return steps.size > 0 and int(np.gcd.reduce(steps)) % 60_000_000 == 0  # whole minutes since 1970
 
 
 def _is_clock(column: pandas.Series) -> bool:
