@@ -1,6 +1,7 @@
 """The benchmark compares like with like: every peer gives our numbers, and one that does not is refused."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -54,6 +55,17 @@ def test_a_variant_is_judged_per_multiply_add():
     row = {"variant": "halves", "schedule": "native", "multiply-adds": 0.5, "forward": times, "gradient": times}
     text = "\n".join(report._variants({"sizes": [1, 2, 3, 4], "variants": [row]}))
     assert "| halves | native | 0.5 | 3 | 3 | 3 | 3 |" in text
+
+
+def test_the_peak_is_measured_where_there_is_a_compiler(monkeypatch):
+    timing._peak_library.cache_clear()
+    monkeypatch.delenv("CXX", raising=False)
+    if shutil.which("c++"):
+        assert timing.peak_rate(1, rounds=1, times=10**5) > 0
+    timing._peak_library.cache_clear()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert timing.peak_rate(1, rounds=1, times=10**5) is None
+    timing._peak_library.cache_clear()
 
 
 def test_the_mesh_does_the_same_work():

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jax_lstm.schedules.kernels.cpu import library
-
+PEAK = Path(__file__).with_name("peak.cc")
+"""The loop that nothing but the processor's arithmetic limits."""
 CALLS_A_TURN = 3
 """Calls of one system in a row, as the first of them finds its data out of the caches, and threads of the system
 before it that still wait actively: those of OpenMP and ONNX Runtime do so for a while.
@@ -50,17 +56,35 @@ def refuse_unequal(results: Mapping[str, Any], valid=None) -> None:
 def peak_rate(cores: int, rounds: int = 10, times: int = 10**7) -> float | None:
     """The float32 operations per second of this many cores that multiply and add, all at once and in registers.
 
-    None where there is no compiled kernel, whose library has that loop.
+    None where there is no C++ compiler for `peak.cc`, which has that loop.
     """
-    if library.missing():
+    library = _peak_library()
+    if library is None:
         return None
+    done = cores * times * library.multiply_adds()
     best = float("inf")
     with ThreadPoolExecutor(cores) as pool:
         for _ in range(rounds):
             begin = time.perf_counter()
-            done = sum(pool.map(library.multiply_adds, [times] * cores))
-            best = min(best, (time.perf_counter() - begin) / done)
-    return 2 / best
+            list(pool.map(library.multiply_add, [ctypes.c_long(times)] * cores))
+            best = min(best, time.perf_counter() - begin)
+    return 2 * done / best
+
+
+@cache
+def _peak_library() -> ctypes.CDLL | None:
+    """`peak.cc`, compiled for this processor; None without a compiler."""
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder, "peak.so")
+        command = [compiler, "-O3", "-march=native", "-shared", "-fPIC", "-o", str(built), str(PEAK)]
+        subprocess.run(command, check=True)
+        library = ctypes.CDLL(str(built))
+    library.multiply_add.restype = ctypes.c_float
+    library.multiply_adds.restype = ctypes.c_long
+    return library
 
 
 def operations(batch: int, time: int, features: int, hidden: int, gradient: bool) -> float:

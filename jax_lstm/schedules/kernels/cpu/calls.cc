@@ -224,5 +224,3 @@ EXPORT XLA_FFI_Error *OF_REAL(jax_lstm_backward)(XLA_FFI_CallFrame *frame) {
 EXPORT const char *OF_REAL(jax_lstm_variant)() { return kernels ? kernels->name : ""; }
 EXPORT long OF_REAL(jax_lstm_units)() { return kernels ? kernels->units : 0; }
 EXPORT const char *OF_REAL(jax_lstm_arguments)() { return NAMES; }
-EXPORT double OF_REAL(jax_lstm_multiply_add)(long times) { return kernels->multiply_add(times); }
-EXPORT long OF_REAL(jax_lstm_multiply_adds)() { return kernels->multiply_adds; }

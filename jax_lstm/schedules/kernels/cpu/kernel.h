@@ -96,6 +96,4 @@ struct Kernels {
   long (*gradient_size)(const Problem &);
   void (*backward)(const Problem &, const Real *packed, BackwardRow *rows, long count, Real *gradient, Real *scratch, Team *);
   void (*add_gradients)(const Problem &, Part, const Real *gradients, long pieces, const WeightsOf<Real> &);
-  double (*multiply_add)(long times);  // as fast as the core can, for the share of the peak
-  long multiply_adds;                  // of one of those times
 };

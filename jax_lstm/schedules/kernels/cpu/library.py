@@ -47,13 +47,6 @@ def arguments() -> tuple[str, ...]:
     return tuple(_loaded().jax_lstm_arguments_float().decode().split())
 
 
-def multiply_adds(times: int) -> float:
-    """The multiply-adds of `times` rounds of a loop that nothing but the processor's arithmetic limits."""
-    library = _loaded()
-    library.jax_lstm_multiply_add_float(times)
-    return times * library.jax_lstm_multiply_adds_float()
-
-
 def _loaded() -> ctypes.CDLL:
     """The library, to be called where `missing` gives no reason."""
     return cast(ctypes.CDLL, load())
@@ -93,9 +86,6 @@ def _declare(library: ctypes.CDLL) -> None:
     """The types of the functions that Python calls."""
     library.jax_lstm_variant_float.restype = library.jax_lstm_arguments_float.restype = ctypes.c_char_p
     library.jax_lstm_units_float.restype = library.jax_lstm_units_double.restype = ctypes.c_long
-    library.jax_lstm_multiply_add_float.argtypes = [ctypes.c_long]
-    library.jax_lstm_multiply_add_float.restype = ctypes.c_double
-    library.jax_lstm_multiply_adds_float.restype = ctypes.c_long
 
 
 def _refused(reason: str) -> str:

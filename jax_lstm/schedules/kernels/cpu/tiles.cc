@@ -93,16 +93,6 @@ void backward(const Problem &q, const Real *packed, BackwardRow *rows, long coun
   finish_chunk(pass, gradient, team);
 }
 
-const int CHAINS = 12;  // sums that do not wait for each other
-
-__attribute__((noinline)) double multiply_add(long times) {
-  Vector sum[CHAINS], factor = all((Real)1.0000001), term = all((Real)1e-9);
-  UNROLL for (int i = 0; i < CHAINS; i++) sum[i] = all((Real)i);
-  for (long k = 0; k < times; k++) UNROLL for (int i = 0; i < CHAINS; i++) sum[i] = sum[i] * factor + term;
-  UNROLL for (int i = 1; i < CHAINS; i++) sum[0] += sum[i];
-  return sum[0][0];
-}
-
 }  // namespace
 
 #define JOIN_(a, b) a##b
@@ -112,5 +102,4 @@ __attribute__((noinline)) double multiply_add(long times) {
 extern "C" const Kernels JOIN(JOIN(kernels_, VARIANT), JOIN(_, REAL)) = {
     QUOTE(VARIANT),   UNITS,         forward_weights,  pack_forward,  forward_scratch, forward,
     backward_weights, pack_backward, backward_scratch, gradient_size, backward,        add_gradients,
-    multiply_add,     CHAINS * UNITS,
 };
