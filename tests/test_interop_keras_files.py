@@ -293,6 +293,50 @@ def test_cudnn_lstm_of_keras_2(tmp_path):
     np.testing.assert_array_equal(layer.w_x, np.concatenate(restored, 1))
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "CuDNNLSTM"])
+def test_both_directions_of_keras_2(kind, tmp_path):
+    """A file has the forward layer alone, whose config says nothing of the other direction."""
+    sides = lstm_weights(4, 3), lstm_weights(4, 3, seed=5)
+    config = lstm_config("inner", 3, time_major=True)
+    names = [f"both/{side}_inner/lstm_cell/{key}:0" for side in ("forward", "backward") for key in sides[0]]
+    arrays = [array for held in sides for array in held.values()]
+    if kind == "CuDNNLSTM":
+        config = {"name": "inner", "units": 3, "return_sequences": True, "go_backwards": False, "stateful": False}
+        arrays = [np.concatenate([array, 0 * array]) if array.ndim == 1 else array for array in arrays]
+    layer = {"class_name": kind, "config": config}
+    legacy(
+        tmp_path / "a.h5",
+        [("Bidirectional", {"name": "both", "layer": layer, "merge_mode": "concat"})],
+        {"both": dict(zip(names, arrays, strict=True))},
+    )
+    (pair,) = read_keras(tmp_path / "a.h5").layers
+    for params, held in zip(pair, sides, strict=True):
+        np.testing.assert_array_equal(params.b, held["bias"])
+        assert params.w_x.shape == (4, 12)
+        if kind == "LSTM":
+            np.testing.assert_array_equal(params.w_x, held["kernel"])
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.weights.h5"])
+def test_a_file_of_weights_of_keras_2(name, tmp_path):
+    """`save_weights` of Keras 2 wrote a group for each layer, whatever the file's name."""
+    held, dense = lstm_weights(4, 3), {"kernel": random(3, 2), "bias": random(2)}
+    layers = {"lstm_1": {f"lstm_1/lstm_cell/{key}:0": array for key, array in held.items()}}
+    layers["dense"] = {f"dense/{key}:0": array for key, array in dense.items()}
+    with h5py.File(tmp_path / name, "w") as file:
+        file.attrs["layer_names"] = [layer.encode() for layer in layers]
+        file.attrs["keras_version"] = "2.11.0"
+        for layer, arrays in layers.items():
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [key.encode() for key in arrays]
+            for key, array in arrays.items():
+                group[key] = array
+    read = read_keras(tmp_path / name)
+    np.testing.assert_array_equal(read.layers[0].w_x, held["kernel"])
+    np.testing.assert_array_equal(read.layers[0].b, held["bias"])
+    assert "'dense/dense'" in read.left_out
+
+
 def test_a_file_of_weights_alone(tmp_path):
     held = lstm_weights(4, 3)
     with h5py.File(tmp_path / "a.weights.h5", "w") as file:

@@ -164,8 +164,9 @@ def test_modules_without_arrays_are_named():
             assert read(given, readout="head", partial=True)[1].w.shape == (3, 2)
 
 
-def test_a_bound_that_is_a_numpy_number_is_saved_and_loaded(tmp_path):
-    params = init(jax.random.key(0), 3, 4, clip=Clip(cell=np.float64(3.0), gates=np.int64(2)))
+@pytest.mark.parametrize("number", [np.float64, np.float32, np.float16])
+def test_a_bound_that_is_a_numpy_number_is_saved_and_loaded(number, tmp_path):
+    params = init(jax.random.key(0), 3, 4, clip=Clip(cell=number(3.0), gates=np.int64(2)))
     checkpoint.save(tmp_path / "a.safetensors", (params,))
     loaded = checkpoint.load(tmp_path / "a.safetensors").layers[0]
     assert loaded.clip == Clip(3.0, 2)
