@@ -17,7 +17,7 @@ FEW_ROWS = 16
 LARGE_BYTES = 2**18
 """Weights of this size and more are multiplied in halves, which fit a core's cache."""
 MANY_BYTES, LEFT_ROWS = 2**21, range(4, 65)
-"""Weights of this size and more stand on the left of the product, for these numbers of rows."""
+"""Weights of this size and more are the left factor of the product, for these numbers of rows."""
 
 
 class Plan(NamedTuple):
@@ -53,7 +53,7 @@ def layout(problem: Problem) -> Layout:
     """How the loop of a custom backward pass arranges its products.
 
     A CPU's product packs its right factor into blocks at every step. Where that is many weights for few rows, the
-    weights stand on the left, as they are: up to 2.7 times as fast. Else large ones come in halves: up to 1.7 times.
+    weights are the left factor, as they are: up to 2.7 times as fast. Else large ones come in halves: up to 1.7 times.
     """
     if problem.platform == "gpu":
         return "one kernel"
